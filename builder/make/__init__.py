@@ -1,0 +1,1 @@
+"""From the plan to artefacts: each module makes one of them, and none knows another."""

@@ -1,0 +1,1 @@
+"""What every stage stands on: programs, guests, the console, errors. Knows nothing of images."""
