@@ -1,0 +1,124 @@
+"""The plan: profile, site and platform joined, checked, resolved and frozen. Nothing after it reads them again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from builder.ask.control import Control
+from builder.ask.overlay import Overlay, Port, read_overlay
+from builder.ask.platform import Platform, read_platform
+from builder.ask.profile import Profile, read_profile
+from builder.ask.reading import Frozen
+from builder.ask.site import Site, read_site
+from builder.ask.words import Network
+from builder.tools.errors import BadInput
+
+
+class Plan(Frozen):
+    """All that is built, and for whom. `forja plan` prints it as JSON."""
+
+    profile: Profile
+    site: Site
+    platform: Platform
+    overlays: tuple[Overlay, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the image: profile and platform."""
+        return f"{self.profile.name}-{self.platform.name}"
+
+    @property
+    def packages(self) -> list[str]:
+        """Packages that the overlays ask for, in RHEL's names, each once."""
+        return sorted(_unique(package for overlay in self.overlays for package in overlay.packages))
+
+    @property
+    def excludes(self) -> list[str]:
+        """Packages of the environment that must not be installed."""
+        return sorted(_unique(package for overlay in self.overlays for package in overlay.excludes))
+
+    @property
+    def services(self) -> list[str]:
+        """Units that are enabled, in RHEL's names; no other is."""
+        return _unique(service for overlay in self.overlays for service in overlay.services)
+
+    @property
+    def ports(self) -> list[Port]:
+        """Ports that the image listens on."""
+        return [port for overlay in self.overlays for port in overlay.ports]
+
+    @property
+    def controls(self) -> list[Control]:
+        """Controls of all overlays, in their order."""
+        return [control for overlay in self.overlays for control in overlay.controls]
+
+    def networks(self, port: Port) -> tuple[Network, ...]:
+        """Return the site's networks that may reach a port."""
+        return {
+            "admin": self.site.admin.networks,
+            "peers": self.site.mail.peers,
+            "submission": self.site.mail.submission,
+            "loopback": (),
+        }[port.reached_from]
+
+
+def make_plan(profile: str, site: Path | None, platform: str) -> Plan:
+    """Join a profile, a site file (the example if None) and a platform.
+
+    Raises:
+        BadInput: one of them is wrong, or they don't fit together.
+    """
+    asked = read_profile(profile)
+    overlays = _in_order([read_overlay(name) for name in asked.overlays])
+    plan = Plan(profile=asked, site=read_site(site), platform=read_platform(platform), overlays=overlays)
+    _check(plan)
+    return plan
+
+
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))
+
+
+def _in_order(overlays: list[Overlay]) -> tuple[Overlay, ...]:
+    """Sort overlays so that each comes after those that it requires; the profile's order otherwise."""
+    by_name = {overlay.name: overlay for overlay in overlays}
+    done: dict[str, Overlay] = {}
+
+    def visit(overlay: Overlay, above: tuple[str, ...]) -> None:
+        if overlay.name in above:
+            raise BadInput(f"overlays require each other in a circle: {' -> '.join((*above, overlay.name))}")
+        for name in overlay.requires:
+            if name not in by_name:
+                raise BadInput(f"the overlay '{overlay.name}' requires '{name}', which the profile does not name")
+            visit(by_name[name], (*above, overlay.name))
+        done.setdefault(overlay.name, overlay)
+
+    for overlay in overlays:
+        visit(overlay, ())
+    return tuple(done.values())
+
+
+def _check(plan: Plan) -> None:
+    for what, items in (
+        ("control", [control.id for control in plan.controls]),
+        ("file", [entry.path for overlay in plan.overlays for entry in overlay.files]),
+        ("mount point", [mount.path for mount in plan.profile.mounts]),
+    ):
+        twice = [item for item, count in Counter(items).items() if count > 1]
+        if twice:
+            raise BadInput(f"the {what} {twice[0]} is there twice in {plan.name}")
+    known = {control.id for control in plan.controls}
+    for overlay in plan.overlays:
+        for entry in (*overlay.files, *overlay.dirs):
+            for name in entry.controls:
+                if name not in known:
+                    raise BadInput(
+                        f"overlays/{overlay.name}/overlay.toml: {entry.path} names the control {name}, which no overlay has"
+                    )
+    needed = sum(mount.size_mib for mount in plan.profile.mounts if mount.fstype != "tmpfs")
+    if needed > plan.profile.disk_gib * 1024 - 64:
+        raise BadInput(
+            f"kickstarts/profiles/{plan.profile.name}.toml: mounts need {needed} MiB, more than disk_gib gives"
+        )

@@ -1,0 +1,67 @@
+"""The platform: facts of the system that is installed. The only place where RHEL and the laboratory differ."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from builder.ask.reading import REPOSITORY, Bilingual, Frozen, read_toml
+
+FOLDER = REPOSITORY / "kickstarts" / "platforms"
+
+
+class Identity(Frozen):
+    """What a medium's `.treeinfo` must say to be taken for this platform."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+    version: str
+    arch: str = "x86_64"
+
+
+class Tools(Frozen):
+    """Names and places that differ between distributions and that scripts need."""
+
+    grub_install: str
+    grub_editenv: str
+    grub_dir: str
+    """Folder of GRUB's configuration under /boot."""
+    efi_dir: str
+    """Folder of the vendor under EFI/ on the system partition."""
+    list_initramfs: str
+    """Command that lists the files of an initramfs."""
+
+
+class Platform(Frozen):
+    """Facts of the system installed, in RHEL 8.3's names where it is not said otherwise."""
+
+    name: str
+    title: str
+    mark: Bilingual | None = None
+    """Shown loudly on banner, manifest and report: the image is not what the guide means."""
+    identity: Identity
+    tools: Tools
+    packages: dict[str, tuple[str, ...]] = {}
+    """RHEL package -> packages here; one that is not listed has the same name."""
+    services: dict[str, str] = {}
+    """RHEL unit -> unit here, without `.service`; one that is not listed has the same name."""
+    relocate: dict[str, str] = {}
+    """Prefix of a RHEL path -> prefix here."""
+    not_shown: dict[str, Bilingual] = {}
+    """What this platform can't show (selinux, rpm, ...) and why: such checks are *no verificado*."""
+    own_services: tuple[str, ...] = ()
+    """Units that this platform needs enabled besides those that the overlays name."""
+
+    def service(self, name: str) -> str:
+        """Return the unit that stands for a RHEL unit."""
+        return self.services.get(name, name)
+
+    def path(self, path: str) -> str:
+        """Return where a file of the RHEL tree lies on this platform."""
+        for prefix in sorted(self.relocate, key=len, reverse=True):
+            if path == prefix or path.startswith(prefix.rstrip("/") + "/"):
+                return self.relocate[prefix] + path[len(prefix) :]
+        return path
+
+
+def read_platform(name: str) -> Platform:
+    """Return a platform by its name; an unknown one is a defect of ours, shown as bad input."""
+    return read_toml(FOLDER / f"{name}.toml", Platform, what="platform", name=name)

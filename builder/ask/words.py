@@ -1,0 +1,111 @@
+"""The kinds of value that may enter a configuration file, each closed against breaking out of its line."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, PlainSerializer, WithJsonSchema
+from pydantic.functional_validators import BeforeValidator
+
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+def _matching(pattern: str, meaning: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"must be {meaning}")
+        return value
+
+    return AfterValidator(check)
+
+
+DomainName = Annotated[
+    str, _matching(rf"(?=.{{1,253}}$)(?:{LABEL}\.)+[A-Za-z]{{2,63}}", "a domain name such as ejemplo.es")
+]
+"""A fully qualified domain name by RFC 1123: at least two labels, no trailing dot."""
+
+UserName = Annotated[
+    str, _matching(r"[a-z_][a-z0-9_-]{0,30}", "a lower-case user name of at most 31 characters")
+]
+"""A POSIX user name as useradd(8) takes it."""
+
+MailUser = Annotated[str, _matching(r"[a-z0-9][a-z0-9._-]{0,62}", "the local part of a mail address")]
+
+FullName = Annotated[
+    str,
+    _matching(r"[\w][\w .,()-]{0,60}", "a plain name: letters, digits, spaces and .,()- only, no quotes or %"),
+]
+"""A person's name (GECOS): no colon, quote, percent sign, backslash or line break."""
+
+CryptHash = Annotated[
+    str,
+    _matching(
+        r"\$6\$(?:rounds=\d{4,9}\$)?[./0-9A-Za-z]{8,16}\$[./0-9A-Za-z]{86}",
+        "a SHA-512 crypt hash ($6$...), made by: openssl passwd -6",
+    ),
+]
+"""A SHA-512 crypt(5) hash with a salt of at least 8 characters."""
+
+GrubHash = Annotated[
+    str,
+    _matching(
+        r"grub\.pbkdf2\.sha512\.[1-9]\d{3,8}\.[0-9A-F]{64,}\.[0-9A-F]{64,}",
+        "a GRUB hash (grub.pbkdf2.sha512...), made by: grub2-mkpasswd-pbkdf2",
+    ),
+]
+
+SshKey = Annotated[
+    str,
+    _matching(
+        r"(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,}={0,2}(?: [\w@.-]{1,60})?",
+        "an OpenSSH public key (ssh-ed25519, ecdsa-sha2-* or ssh-rsa), with no options before it",
+    ),
+]
+"""One line of an id_*.pub file, without authorized_keys options."""
+
+
+def _as_string(value: object) -> object:
+    return str(value) if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv4Address)) else value
+
+
+_plain = PlainSerializer(str, return_type=str)
+
+Address = Annotated[ipaddress.IPv4Address, _plain, WithJsonSchema({"type": "string"})]
+Network = Annotated[
+    ipaddress.IPv4Network, _plain, WithJsonSchema({"type": "string"}), BeforeValidator(_as_string)
+]
+Interface = Annotated[ipaddress.IPv4Interface, _plain, WithJsonSchema({"type": "string"})]
+"""An address with the length of its network's prefix, such as 10.20.30.10/24."""
+
+
+def _next_hop(value: str) -> str:
+    host, _, port = value.partition(":")
+    inner = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        ipaddress.IPv4Address(inner)
+    except ValueError:
+        if not re.fullmatch(rf"(?:{LABEL}\.)+[A-Za-z]{{2,63}}", inner):
+            raise ValueError("must be a next hop such as [mx.ejemplo.es]:25") from None
+    if port and not (port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("has a port that is not between 1 and 65535")
+    return value
+
+
+NextHop = Annotated[str, AfterValidator(_next_hop)]
+"""A relayhost as postconf(5) writes it: a name or address, in [] to skip the MX look-up, with a port."""
+
+
+def _time_source(value: str) -> str:
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        if not re.fullmatch(rf"(?:{LABEL}\.)+[A-Za-z]{{2,63}}", value):
+            raise ValueError("must be an address or a domain name") from None
+    return value
+
+
+HostOrAddress = Annotated[str, AfterValidator(_time_source)]
