@@ -91,7 +91,9 @@ def _in_order(overlays: list[Overlay]) -> tuple[Overlay, ...]:
             raise BadInput(f"overlays require each other in a circle: {' -> '.join((*above, overlay.name))}")
         for name in overlay.requires:
             if name not in by_name:
-                raise BadInput(f"the overlay '{overlay.name}' requires '{name}', which the profile does not name")
+                raise BadInput(
+                    f"the overlay '{overlay.name}' requires '{name}', which the profile does not name"
+                )
             visit(by_name[name], (*above, overlay.name))
         done.setdefault(overlay.name, overlay)
 

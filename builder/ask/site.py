@@ -65,7 +65,18 @@ class AdminSettings(Frozen):
     @field_validator("user")
     @classmethod
     def _not_a_system_account(cls, value: str) -> str:
-        if value in {"root", "postfix", "postmaster", "daemon", "bin", "mail", "nobody", "operator", "chrony", "sshd"}:
+        if value in {
+            "root",
+            "postfix",
+            "postmaster",
+            "daemon",
+            "bin",
+            "mail",
+            "nobody",
+            "operator",
+            "chrony",
+            "sshd",
+        }:
             raise ValueError("is a system account or alias; choose another name")
         return value
 

@@ -118,9 +118,7 @@ def run(
     return Result(text, code)
 
 
-def failure(
-    argv: Sequence[Argument], doing: str, code: int, output: str, log: Path | None
-) -> StageFailed:
+def failure(argv: Sequence[Argument], doing: str, code: int, output: str, log: Path | None) -> StageFailed:
     """Return the error for a program that failed: what it was to do, its last lines, its log."""
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
