@@ -16,7 +16,7 @@ FOLDER = REPOSITORY / "overlays"
 
 
 class Entry(Frozen):
-    """A file or folder on the target: RHEL path, owner, mode, SELinux type and the controls that account for it."""
+    """A file or folder on the target: RHEL path, owner, mode, SELinux type, and the controls it is for."""
 
     path: str
     mode: str = Field(pattern=r"^[0-7]{4}$")
@@ -78,7 +78,7 @@ def read_overlay(name: str) -> Overlay:
     """Return an overlay by its name, with its tree and its list of files held against each other.
 
     Raises:
-        BadInput: it does not exist, a key is wrong, or a file is listed and absent, or present and not listed.
+        BadInput: it does not exist, a key is wrong, or a file is listed and absent, or there and not listed.
     """
     folder = FOLDER / name
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or not (folder / "overlay.toml").exists():

@@ -1,4 +1,4 @@
-"""The plan: profile, site and platform joined, checked, resolved and frozen. Nothing after it reads them again."""
+"""The plan: profile, site and platform joined, checked and frozen. Nothing after it reads them again."""
 
 from __future__ import annotations
 
@@ -117,10 +117,12 @@ def _check(plan: Plan) -> None:
             for name in entry.controls:
                 if name not in known:
                     raise BadInput(
-                        f"overlays/{overlay.name}/overlay.toml: {entry.path} names the control {name}, which no overlay has"
+                        f"overlays/{overlay.name}/overlay.toml: {entry.path} names the control {name}, "
+                        "which no overlay has"
                     )
     needed = sum(mount.size_mib for mount in plan.profile.mounts if mount.fstype != "tmpfs")
     if needed > plan.profile.disk_gib * 1024 - 64:
         raise BadInput(
-            f"kickstarts/profiles/{plan.profile.name}.toml: mounts need {needed} MiB, more than disk_gib gives"
+            f"kickstarts/profiles/{plan.profile.name}.toml: mounts: need {needed} MiB, "
+            f"more than disk_gib = {plan.profile.disk_gib} gives"
         )

@@ -1,4 +1,4 @@
-"""The platform: facts of the system that is installed. The only place where RHEL and the laboratory differ."""
+"""The platform: facts of the system installed. The only place where RHEL and the laboratory differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Tools(Frozen):
     """Names and places that differ between distributions and that scripts need."""
 
     grub_install: str
-    grub_editenv: str
+    grub_mkconfig: str = ""
+    """Command that writes GRUB's configuration; empty where the installer's own is final."""
     grub_dir: str
     """Folder of GRUB's configuration under /boot."""
     efi_dir: str

@@ -111,7 +111,7 @@ class MailSettings(Frozen):
 
 
 class TlsSettings(Frozen):
-    """`[tls]`: certificate, key and CA as PEM files beside the site file; a certificate is made at first boot if none."""
+    """`[tls]`: certificate, key and CA as PEM files; with none, a certificate is made at first boot."""
 
     certificate: Path | None = None
     key: Path | None = None

@@ -37,9 +37,7 @@ MailUser = Annotated[str, _matching(r"[a-z0-9][a-z0-9._-]{0,62}", "the local par
 
 FullName = Annotated[
     str,
-    _matching(
-        r"[\w][\w .,()-]{0,60}", "a plain name: letters, digits, spaces and .,()- only, no quotes or %"
-    ),
+    _matching(r"[\w][\w .,()-]{0,60}", "a plain name: letters, digits, spaces and .,()- only"),
 ]
 """A person's name (GECOS): no colon, quote, percent sign, backslash or line break."""
 

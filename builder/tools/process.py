@@ -190,7 +190,7 @@ def start(
                 f"could not {doing}: the program '{words[0]}' is not on this host",
                 hint="run 'make setup', or 'forja doctor' to see what is missing",
             )
-        popen = subprocess.Popen(  # noqa: PLW1509 - prctl only, async-signal-safe
+        popen = subprocess.Popen(
             [found, *words[1:]],
             cwd=cwd,
             env=whole_environment,
@@ -198,7 +198,7 @@ def start(
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, and we run no threads
         )
         program = Program(popen, doing)
         try:

@@ -1,0 +1,322 @@
+"""The medium: the installation ISO with kickstart, overlay and updates inside, which installs by itself.
+
+xorriso replays the original boot set-up (El Torito for BIOS and UEFI, isohybrid), so only what changes is
+written: the boot menus, the copy of GRUB's menu inside the EFI boot image, and our own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from productmd.treeinfo import TreeInfo
+
+from builder.ask.plan import Plan
+from builder.tools.errors import BadInput, StageFailed
+from builder.tools.files import finished, scratch, sha256
+from builder.tools.process import run
+
+FOLDER = "forja"
+SECTOR = 2048
+ISOLINUX = "isolinux/isolinux.cfg"
+GRUB = "EFI/BOOT/grub.cfg"
+EFI_IMAGE = "images/efiboot.img"
+MENU_SECONDS = 10
+BOOT_ARGUMENTS = "inst.nosave=all net.ifnames=0 biosdevname=0"
+"""inst.nosave: Anaconda leaves no kickstart (which holds hashes) and no logs in the image."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """What an installation ISO says of itself."""
+
+    path: Path
+    volume_id: str
+    name: str
+    version: str
+    arch: str
+
+
+def inspect_medium(iso: Path) -> Original:
+    """Return what an installation ISO says of itself: volume id (ECMA-119, 8.4) and `.treeinfo`.
+
+    Raises:
+        BadInput: it is missing, is no ISO, is shorter than it says, or is no installation medium.
+    """
+    try:
+        size = iso.stat().st_size
+        with iso.open("rb") as file:
+            file.seek(16 * SECTOR)
+            descriptor = file.read(SECTOR)
+    except OSError as error:
+        raise BadInput(f"the ISO {iso} can't be read: {error.strerror}", hint="check ISO=") from error
+    if len(descriptor) < SECTOR or descriptor[:6] != b"\x01CD001":
+        raise BadInput(
+            f"{iso} is not an ISO 9660 image", hint="give the DVD's .iso file as it was downloaded"
+        )
+    blocks = struct.unpack_from("<I", descriptor, 80)[0]
+    if size < blocks * SECTOR:
+        raise BadInput(
+            f"{iso} is truncated: it has {size} bytes and says that it holds {blocks * SECTOR}",
+            hint="download or copy it again, and compare its SHA-256 with the publisher's",
+        )
+    with scratch(Path(os.environ.get("TMPDIR", "/tmp")), "forja-inspect") as folder:  # noqa: S108
+        extract(iso, folder, ".treeinfo")
+        tree = TreeInfo()
+        try:
+            tree.load(str(folder / ".treeinfo"))
+        except Exception as error:  # productmd raises whatever its parser does
+            raise BadInput(
+                f"{iso} is no installation medium: it has no valid .treeinfo", hint="give the DVD's .iso file"
+            ) from error
+    return Original(
+        path=iso,
+        volume_id=descriptor[40:72].decode("ascii", "replace").rstrip(),
+        name=tree.release.name,
+        version=tree.release.version,
+        arch=tree.tree.arch,
+    )
+
+
+def check_identity(plan: Plan, original: Original) -> None:
+    """Hold a medium against what the platform is.
+
+    Raises:
+        BadInput: it is another product, version or architecture.
+    """
+    identity = plan.platform.identity
+    right = (
+        original.name in identity.names
+        and (original.version == identity.version or original.version.startswith(f"{identity.version}."))
+        and original.arch == identity.arch
+    )
+    if not right:
+        raise BadInput(
+            f"{original.path} is '{original.name} {original.version} {original.arch}', "
+            f"not {plan.platform.title} {identity.arch}",
+            hint="the guide is for 8.3 x86_64; give that DVD",
+        )
+
+
+def check_pins(plan: Plan, original: Original, updates: Path | None) -> None:
+    """Check that each package that is pinned to a version is on the medium or among the updates.
+
+    Raises:
+        BadInput: it is not; the message says which versions are where.
+    """
+    if plan.platform.packages:
+        return  # the packages have other names here, and the installer says what it can't pin
+    listing = run(
+        ["xorriso", "-indev", original.path, "-find", "/", "-name", "*.rpm", "-exec", "echo"],
+        doing="list the packages on the medium",
+    ).stdout
+    here = set(re.findall(r"([^/'\s]+)\.rpm'?", listing))
+    brought = {path.name.removesuffix(".rpm") for path in updates.glob("**/*.rpm")} if updates else set()
+    for package in plan.packages:
+        name = re.match(r"(.+)-\d[^-]*-[^-]+$", package)
+        if name is None or any(nevra.startswith(f"{package}.") for nevra in here | brought):
+            continue
+        other = sorted(nevra for nevra in here | brought if re.match(rf"{re.escape(name[1])}-\d", nevra))
+        raise BadInput(
+            f"the pinned package {package} is neither on {original.path.name} nor in UPDATES; "
+            f"there is {', '.join(other) or 'none of that name'}",
+            hint=f"bring {package}.x86_64.rpm and what it needs in a folder, as UPDATES=",
+        )
+
+
+def make_medium(
+    plan: Plan,
+    original: Original,
+    kickstart: Path,
+    overlay: Path,
+    updates: Path | None,
+    path: Path,
+    *,
+    log: Path,
+) -> Path:
+    """Write the medium to `path`.
+
+    Args:
+        original: the installation ISO; its volume id is kept, so that inst.stage2 still finds its image.
+        kickstart, overlay: the artefacts to put inside.
+        updates: a folder of RPMs that becomes a repository on the medium, or None.
+        path: the ISO to write.
+        log: where the programs' output goes.
+
+    Raises:
+        StageFailed: a boot menu is not what we know, or a program failed.
+    """
+    with finished(path) as partial, scratch(path.parent, "medium") as work:
+        stage_folder(work / FOLDER, kickstart, overlay, updates, log)
+        label = original.volume_id
+        for name in (ISOLINUX, GRUB, EFI_IMAGE):
+            extract(original.path, work, name)
+        where = f"hd:LABEL={escape_label(label)}"
+        arguments = f"inst.stage2={where} inst.ks={where}:/{FOLDER}/{kickstart.name} {BOOT_ARGUMENTS}"
+        title = f"Instalar {plan.profile.name} (BORRA EL DISCO)"
+        edit(work / ISOLINUX, edit_isolinux, title, arguments)
+        edit(work / GRUB, edit_grub, title, arguments)
+        replace_in_efi_image(work / EFI_IMAGE, work / GRUB, log)
+        replay(original.path, partial, label, work, log)
+        run(["implantisomd5", "--force", partial], doing="implant the media check", log=log)
+    return path
+
+
+def stage_folder(folder: Path, kickstart: Path, overlay: Path, updates: Path | None, log: Path) -> None:
+    """Lay out our own folder on the medium: kickstart, overlay archive, their sums, and the updates."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(kickstart, folder / kickstart.name)
+    shutil.copyfile(overlay, folder / "overlay.tar")
+    sums = "".join(f"{sha256(folder / name)}  {name}\n" for name in (kickstart.name, "overlay.tar"))
+    (folder / "SHA256SUMS").write_text(sums)
+    if updates is not None:
+        shutil.copytree(updates, folder / "updates")
+        run(
+            ["createrepo_c", "--quiet", "--simple-md-filenames", folder / "updates"],
+            doing="make a repository of the updates",
+            log=log,
+        )
+
+
+def extract(iso: Path, folder: Path, name: str) -> Path:
+    """Take one file out of an ISO.
+
+    Raises:
+        BadInput: the ISO has no such file.
+    """
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        ["xorriso", "-osirrox", "on", "-indev", iso, "-extract", f"/{name}", target],
+        doing=f"read {name} from {iso}",
+        accept=(0, 5, 32),
+    )
+    if not target.is_file():
+        raise BadInput(f"{iso} has no {name}: it is no installation medium", hint="give the DVD's .iso file")
+    target.chmod(0o644)
+    return target
+
+
+def escape_label(label: str) -> str:
+    """Return a volume id as udev and dracut write it in hd:LABEL=, with blanks as \\x20."""
+    return label.replace(" ", "\\x20")
+
+
+def edit(path: Path, how: object, title: str, arguments: str) -> None:
+    """Edit a boot menu in place, by one of the two functions below."""
+    assert callable(how)  # noqa: S101
+    path.write_text(how(path.read_text(encoding="utf-8"), title, arguments), encoding="utf-8")
+
+
+def entries(title: str, arguments: str) -> list[tuple[str, str]]:
+    """Return the two menu entries, title and kernel arguments: installer on the serial port, or on the screen."""
+    return [
+        (title, f"{arguments} console=tty0 console=ttyS0,115200"),
+        (f"{title} - por pantalla", f"{arguments} console=ttyS0,115200 console=tty0"),
+    ]
+
+
+def edit_isolinux(text: str, title: str, arguments: str) -> str:
+    """Return isolinux.cfg with our entries first, the first one default after MENU_SECONDS.
+
+    Raises:
+        StageFailed: it has no `timeout` or no `label` to edit.
+    """
+    ours = "".join(
+        f"label forja{number}\n  menu label ^{number} {name}\n{'  menu default' + chr(10) if number == 1 else ''}"
+        f"  kernel vmlinuz\n  append initrd=initrd.img {words}\n\n"
+        for number, (name, words) in enumerate(entries(title, arguments), 1)
+    )
+    text = re.sub(r"(?m)^\s*menu default\s*\n", "", text)
+    text, timeouts = re.subn(r"(?m)^timeout\s+\d+", f"timeout {MENU_SECONDS * 10}", text)
+    text, labels = re.subn(r"(?m)^label\s", lambda match: ours + match[0], text, count=1)
+    if not timeouts or not labels:
+        raise StageFailed(f"{ISOLINUX} on the medium is not the menu we know: no 'timeout' or no 'label'")
+    return text
+
+
+def edit_grub(text: str, title: str, arguments: str) -> str:
+    """Return grub.cfg with our entries first, the first one default after MENU_SECONDS.
+
+    The commands that load kernel and initrd (`linuxefi` on RHEL 8) are those of the medium's own first entry.
+
+    Raises:
+        StageFailed: it has no menu entry with a kernel and an initrd, or no `set timeout`.
+    """
+    entry = re.search(r"(?ms)^menuentry .*?\{\s*\n(.*?)^\}", text)
+    kernel = entry and re.search(r"(?m)^\s*(linux\w*)\s+(\S+)", entry[1])
+    initrd = entry and re.search(r"(?m)^\s*(initrd\w*)\s+(\S+)", entry[1])
+    text, timeouts = re.subn(r"(?m)^set timeout=\S+", f"set timeout={MENU_SECONDS}", text)
+    if entry is None or not kernel or not initrd or not timeouts:
+        raise StageFailed(f"{GRUB} on the medium is not the menu we know: no entry with kernel and initrd")
+    text = re.sub(r"(?m)^set default=.*\n", "", text)
+    ours = "".join(
+        f"menuentry '{name}' {{\n\t{kernel[1]} {kernel[2]} {words}\n\t{initrd[1]} {initrd[2]}\n}}\n"
+        for name, words in entries(title, arguments)
+    )
+    return 'set default="0"\n' + re.sub(r"(?m)^menuentry ", lambda match: ours + match[0], text, count=1)
+
+
+def replace_in_efi_image(image: Path, grub: Path, log: Path) -> None:
+    """Put the edited menu into the EFI boot image, which firmware reads it from when booting from a DVD."""
+    run(
+        ["mcopy", "-o", "-i", image, grub, f"::/{GRUB}"],
+        doing="edit the menu inside the EFI boot image",
+        log=log,
+        env={"MTOOLS_SKIP_CHECK": "1"},
+    )
+
+
+def replay(original: Path, target: Path, label: str, work: Path, log: Path) -> None:
+    """Copy an ISO with its boot set-up, with the files of `work` in the place of its own or beside them."""
+    maps = [
+        word
+        for name in (ISOLINUX, GRUB, EFI_IMAGE, FOLDER)
+        for word in ("-map", str(work / name), f"/{name}")
+    ]
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    run(
+        [
+            "xorriso",
+            "-indev",
+            original,
+            "-outdev",
+            target,
+            "-boot_image",
+            "any",
+            "replay",
+            "-volid",
+            label,
+            "-joliet",
+            "on",
+            "-compliance",
+            "joliet_long_names",
+            *maps,
+            "-chown_r",
+            "0",
+            f"/{FOLDER}",
+            "--",
+            "-alter_date_r",
+            "b",
+            f"={epoch}",
+            f"/{FOLDER}",
+            f"/{ISOLINUX}",
+            f"/{GRUB}",
+            f"/{EFI_IMAGE}",
+            "--",
+            "-volume_date",
+            "all_file_dates",
+            f"={epoch}",
+            "-padding",
+            "0",
+            "-commit_eject",
+            "none",
+        ],
+        doing="write the medium",
+        log=log,
+        env={"SOURCE_DATE_EPOCH": epoch},
+    )

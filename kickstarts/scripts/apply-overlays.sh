@@ -1,0 +1,11 @@
+for hook in /usr/lib/forja/apply.d/*.sh; do
+    [ -e "$hook" ] || continue
+    report "aplica ${hook##*/}"
+    /bin/sh "$hook"
+done
+# Owner and mode are declared for every file; a hook or a package's trigger may have changed them since.
+while IFS=$'\t' read -r mode owner _ path; do
+    chown --no-dereference "$owner" "$path"
+    [ -L "$path" ] || chmod "$mode" "$path"
+done < /usr/lib/forja/entries.tsv
+rm -rf /usr/lib/forja/apply.d
