@@ -213,7 +213,7 @@ def edit(path: Path, how: object, title: str, arguments: str) -> None:
 
 
 def entries(title: str, arguments: str) -> list[tuple[str, str]]:
-    """Return the two menu entries, title and kernel arguments: installer on the serial port, or on the screen."""
+    """Return the two menu entries, title and arguments: installer on the serial port, or on the screen."""
     return [
         (title, f"{arguments} console=tty0 console=ttyS0,115200"),
         (f"{title} - por pantalla", f"{arguments} console=ttyS0,115200 console=tty0"),
@@ -227,9 +227,11 @@ def edit_isolinux(text: str, title: str, arguments: str) -> str:
         StageFailed: it has no `timeout` or no `label` to edit.
     """
     ours = "".join(
-        f"label forja{number}\n  menu label ^{number} {name}\n{'  menu default' + chr(10) if number == 1 else ''}"
+        f"label forja{number}\n  menu label ^{number} {name}\n{default}"
         f"  kernel vmlinuz\n  append initrd=initrd.img {words}\n\n"
-        for number, (name, words) in enumerate(entries(title, arguments), 1)
+        for number, default, (name, words) in zip(
+            (1, 2), ("  menu default\n", ""), entries(title, arguments), strict=True
+        )
     )
     text = re.sub(r"(?m)^\s*menu default\s*\n", "", text)
     text, timeouts = re.subn(r"(?m)^timeout\s+\d+", f"timeout {MENU_SECONDS * 10}", text)

@@ -21,7 +21,7 @@ ENTRIES = "/usr/lib/forja/entries.tsv"
 
 @dataclass(frozen=True)
 class Member:
-    """One member of the archive: where it goes on the target, whose it is, and its content (None: a folder)."""
+    """One member of the archive: its place on the target, owner, mode and content (None: a folder)."""
 
     path: str
     mode: int

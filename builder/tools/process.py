@@ -167,12 +167,13 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bool = False,
+    stdout_to_log: bool = False,
     grace: float = GRACE_SECONDS,
 ) -> Iterator[Program]:
     """Start a program; when the block is left, it and all that it started are ended.
 
-    With a log, standard error goes there at once and standard output is left to the reader
-    of ``popen.stdout``.
+    With a log, standard error goes there at once; so does standard output with `stdout_to_log`,
+    else it is left to the reader of ``popen.stdout``.
 
     Raises:
         HostUnready: the program is not on this host.
@@ -183,6 +184,7 @@ def start(
         if log is not None:
             append(log, f"+ {shlex.join(words)}\n")
             errors = stack.enter_context(log.open("ab"))
+        output = errors if stdout_to_log else subprocess.PIPE
         whole_environment = environment(env)
         found = shutil.which(words[0], path=whole_environment["PATH"])
         if found is None:
@@ -195,7 +197,7 @@ def start(
             cwd=cwd,
             env=whole_environment,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=errors,
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, and we run no threads
