@@ -27,6 +27,8 @@ class Tools(Frozen):
     """Folder of GRUB's configuration under /boot."""
     efi_dir: str
     """Folder of the vendor under EFI/ on the system partition."""
+    query_package: str
+    """Command that prints the version of an installed package."""
     list_initramfs: str
     """Command that lists the files of an initramfs."""
 

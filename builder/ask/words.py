@@ -61,7 +61,8 @@ GrubHash = Annotated[
 SshKey = Annotated[
     str,
     _matching(
-        r"(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,}={0,2}(?: [\w@.-]{1,60})?",
+        r"(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|ssh-rsa)"
+        r" [A-Za-z0-9+/]{40,}={0,2}(?: [\w@.-]{1,60})?",
         "an OpenSSH public key (ssh-ed25519, ecdsa-sha2-* or ssh-rsa), with no options before it",
     ),
 ]

@@ -1,0 +1,133 @@
+"""Verification: the final image, booted in a throwaway copy, seen control by control by tests/image."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder import __version__
+from builder.ask.plan import Plan
+from builder.ask.reading import REPOSITORY
+from builder.make.findings import Finding, Findings, Subject
+from builder.make.verification.guest import Guest, boot_guest
+from builder.make.verification.throwaway import make_throwaway
+from builder.tools.cell import open_cell
+from builder.tools.console import say
+from builder.tools.errors import StageFailed
+from builder.tools.files import scratch, sha256, write_text
+from builder.tools.machine import FirmwareKind
+from builder.tools.process import Argument, append, run
+
+TESTS = REPOSITORY / "tests" / "image"
+SHORT_PATHS = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - a socket's path may have 108 bytes
+EXIT_ALL_PASSED, EXIT_SOME_FAILED = 0, 1
+
+
+def verify_image(
+    plan: Plan, image: Path, medium: Path, folder: Path, *, firmware: FirmwareKind, logs: Path
+) -> Findings:
+    """Boot a throwaway copy of an image and look at every control of its plan.
+
+    Args:
+        folder: where `findings.json` and `verification.xml` (JUnit) are put.
+        logs: folder for the console and the programs' output.
+
+    Returns:
+        What was seen. A control that fails is no error here: the caller judges.
+
+    Raises:
+        StageFailed: the image does not boot, no test ran, or the image changed meanwhile.
+    """
+    log = logs / "verification.log"
+    log.unlink(missing_ok=True)
+    before = sha256(image)
+    began, moment = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    with scratch(SHORT_PATHS, "forja") as work, open_cell() as cell:
+        say("putting a one-time key into a throwaway copy")
+        throwaway = make_throwaway(plan, image, medium, work, cell, log=log)
+        say(f"booting it under {firmware.upper()}")
+        serial = logs / f"console-verification-{firmware}.log"
+        with boot_guest(plan, throwaway, work, cell, firmware=firmware, serial=serial, log=log) as guest:
+            findings = look(guest, work, xml=folder / "verification.xml", log=log)
+            system, postfix = identify(guest)
+    if sha256(image) != before:
+        raise StageFailed(f"{image} is not the same after verification as it was before")
+    result = Findings(
+        subject=Subject(
+            image=image.name,
+            sha256=before,
+            size=image.stat().st_size,
+            firmware=firmware,
+            began=moment.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - began, 1),
+            builder_version=__version__,
+            system=system,
+            postfix=postfix,
+        ),
+        findings=findings,
+    )
+    write_text(folder / "findings.json", result.model_dump_json(indent=2) + "\n")
+    return result
+
+
+def look(
+    guest: Guest, work: Path, *, xml: Path | None, log: Path, controls: Sequence[str] = ()
+) -> tuple[Finding, ...]:
+    """Run the tests of the image against a guest, all of them or those of some controls.
+
+    Raises:
+        StageFailed: pytest itself failed, or no test ran.
+    """
+    context, found = work / "context.json", work / "found.json"
+    (work / "plan.json").write_text(guest.plan.model_dump_json())
+    context.write_text(
+        json.dumps(
+            {
+                "plan": str(work / "plan.json"),
+                "ssh_config": str(guest.ssh_config),
+                "address": guest.address,
+                "clients": guest.clients,
+                "controls": list(controls),
+                "found": str(found),
+            }
+        )
+    )
+    found.unlink(missing_ok=True)
+    argv: list[Argument] = [
+        *(sys.executable, "-m", "pytest", TESTS, "--rootdir", REPOSITORY, "-p", "no:cacheprovider"),
+        *("-o", "addopts=", "-q", "--tb=short", "--strict-markers", f"--guest={context}"),
+        *([f"--junitxml={xml}", "-o", "junit_suite_name=forja"] if xml else []),
+    ]
+    result = run(
+        guest.cell.inside(argv),
+        doing="look at the image",
+        log=log,
+        cwd=REPOSITORY,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        accept=range(256),
+    )
+    if result.returncode not in (EXIT_ALL_PASSED, EXIT_SOME_FAILED) or not found.exists():
+        append(log, f"pytest exited with {result.returncode}\n")
+        last = [line for line in result.stdout.splitlines() if line.strip()][-1:]
+        raise StageFailed(
+            f"the tests of the image could not run (pytest exited with {result.returncode}): {''.join(last)}",
+            hint=f"see {log}",
+        )
+    findings = tuple(Finding.model_validate(item) for item in json.loads(found.read_text()))
+    if not findings:
+        raise StageFailed("no test of the image ran", hint=f"see {log}")
+    return findings
+
+
+def identify(guest: Guest) -> tuple[str, str]:
+    """Return the name of the booted system and its package of Postfix, as the system itself says them."""
+    query = guest.plan.platform.tools.query_package
+    said = guest.ssh(
+        f'. /etc/os-release; echo "$PRETTY_NAME"; {query} postfix', doing="ask the guest what it is"
+    ).stdout.splitlines()
+    return said[0].strip(), " ".join(said[1].split()) if len(said) > 1 else ""

@@ -1,0 +1,92 @@
+"""Reading an installation ISO: what it says of itself, and single files out of it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from productmd.treeinfo import TreeInfo
+
+from builder.tools.errors import BadInput
+from builder.tools.files import scratch
+from builder.tools.process import run
+
+SECTOR = 2048
+
+
+@dataclass(frozen=True)
+class Original:
+    """What an installation ISO says of itself."""
+
+    path: Path
+    volume_id: str
+    name: str
+    version: str
+    arch: str
+
+
+def inspect_medium(iso: Path) -> Original:
+    """Return what an installation ISO says of itself: volume id (ECMA-119, 8.4) and `.treeinfo`.
+
+    Raises:
+        BadInput: it is missing, is no ISO, is shorter than it says, or is no installation medium.
+    """
+    try:
+        size = iso.stat().st_size
+        with iso.open("rb") as file:
+            file.seek(16 * SECTOR)
+            descriptor = file.read(SECTOR)
+    except OSError as error:
+        raise BadInput(f"the ISO {iso} can't be read: {error.strerror}", hint="check ISO=") from error
+    if len(descriptor) < SECTOR or descriptor[:6] != b"\x01CD001":
+        raise BadInput(
+            f"{iso} is not an ISO 9660 image", hint="give the DVD's .iso file as it was downloaded"
+        )
+    blocks = struct.unpack_from("<I", descriptor, 80)[0]
+    if size < blocks * SECTOR:
+        raise BadInput(
+            f"{iso} is truncated: it has {size} bytes and says that it holds {blocks * SECTOR}",
+            hint="download or copy it again, and compare its SHA-256 with the publisher's",
+        )
+    with scratch(Path(os.environ.get("TMPDIR", "/tmp")), "forja-inspect") as folder:  # noqa: S108
+        extract(iso, folder, ".treeinfo")
+        tree = TreeInfo()
+        try:
+            tree.load(str(folder / ".treeinfo"))
+        except Exception as error:  # productmd raises whatever its parser does
+            raise BadInput(
+                f"{iso} is no installation medium: it has no valid .treeinfo", hint="give the DVD's .iso file"
+            ) from error
+    return Original(
+        path=iso,
+        volume_id=descriptor[40:72].decode("ascii", "replace").rstrip(),
+        name=tree.release.name,
+        version=tree.release.version,
+        arch=tree.tree.arch,
+    )
+
+
+def extract(iso: Path, folder: Path, name: str) -> Path:
+    """Take one file out of an ISO.
+
+    Raises:
+        BadInput: the ISO has no such file.
+    """
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        ["xorriso", "-osirrox", "on", "-indev", iso, "-extract", f"/{name}", target],
+        doing=f"read {name} from {iso}",
+        accept=(0, 5, 32),
+    )
+    if not target.is_file():
+        raise BadInput(f"{iso} has no {name}: it is no installation medium", hint="give the DVD's .iso file")
+    target.chmod(0o644)
+    return target
+
+
+def escape_label(label: str) -> str:
+    """Return a volume id as udev and dracut write it in hd:LABEL=, with blanks as \\x20."""
+    return label.replace(" ", "\\x20")

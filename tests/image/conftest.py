@@ -1,0 +1,174 @@
+"""What every test of an image stands on: the plan, the one SSH connection, the clients, and the evidence.
+
+Run by `forja verify`, never by hand: `--guest` names the guest that it booted.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+from builder.ask.plan import Plan
+
+CONNECT_SECONDS = 20.0
+NO_CLIENT = {
+    "es": "La red del sitio no deja ninguna dirección desde la que hacer esta prueba.",
+    "en": "The site's networks leave no address from which to make this test.",
+}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """The guest as its clients see it."""
+
+    address: str
+    clients: dict[str, str | None]
+    no_client: str
+
+    def client_address(self, client: str) -> str:
+        """Return the address that clients of a class speak from; the test is not shown if there is none."""
+        address = self.clients[client]
+        if address is None:
+            pytest.skip(self.no_client)
+        return address
+
+    def connect(self, port: int, client: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
+        """Return a TCP connection to a port of the guest from a client of a class.
+
+        Raises:
+            OSError: it is refused, or not answered within `timeout` seconds.
+        """
+        return socket.create_connection(
+            (self.address, port), timeout=timeout, source_address=(self.client_address(client), 0)
+        )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--guest", help="context file of the guest, as `forja verify` writes it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("--guest")
+    if path is None:
+        raise pytest.UsageError("tests/image needs a booted image: run 'forja verify IMAGE'")
+    context = json.loads(Path(path).read_text())
+    config.stash[CONTEXT] = context
+    config.stash[PLAN] = Plan.model_validate_json(Path(context["plan"]).read_text())
+    config.stash[FOUND] = {}
+
+
+CONTEXT = pytest.StashKey[dict[str, Any]]()
+PLAN = pytest.StashKey[Plan]()
+FOUND = pytest.StashKey[dict[str, dict[str, Any]]]()
+SEEN = pytest.StashKey[list[str]]()
+
+
+def controls_of(item: pytest.Item) -> list[str]:
+    return [name for mark in item.iter_markers("control") for name in mark.args]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests whose controls the plan has (and was asked for); every test must name one."""
+    known = {control.id for control in config.stash[PLAN].controls}
+    wanted = set(config.stash[CONTEXT]["controls"]) or known
+    for item in items:
+        if not controls_of(item):
+            raise pytest.UsageError(f"{item.nodeid} names no control")
+    kept = [item for item in items if known & wanted & set(controls_of(item))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave a test out, as not verified, when the platform can't show what it looks at."""
+    item.stash[SEEN] = []
+    not_shown = item.config.stash[PLAN].platform.not_shown
+    for mark in item.iter_markers("needs"):
+        for need in mark.args:
+            if need in not_shown:
+                pytest.skip(f"needs:{need}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+    report: pytest.TestReport = yield
+    plan = item.config.stash[PLAN]
+    known = {control.id for control in plan.controls}
+    finding = item.config.stash[FOUND].setdefault(
+        item.nodeid,
+        {
+            "test": item.nodeid.removeprefix("tests/image/"),
+            "controls": [name for name in controls_of(item) if name in known],
+            "outcome": "passed",
+            "seconds": 0.0,
+        },
+    )
+    finding["seconds"] = round(finding["seconds"] + report.duration, 2)
+    if report.failed:
+        finding["outcome"] = "failed"
+        text = _why(report)
+        finding["reason"] = {"es": text, "en": text}
+    elif report.skipped and finding["outcome"] == "passed":
+        finding["outcome"] = "not-shown"
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        need = plan.platform.not_shown.get(reason.removeprefix("needs:"))
+        finding["reason"] = need.model_dump() if need else _both(reason)
+    if report.when == "call":
+        finding["seen"] = item.stash[SEEN]
+        report.user_properties += [("control", name) for name in finding["controls"]]
+        report.user_properties += [("seen", text) for text in item.stash[SEEN]]
+    return report
+
+
+def _both(reason: str) -> dict[str, str]:
+    return NO_CLIENT if reason == NO_CLIENT["es"] else {"es": reason, "en": reason}
+
+
+def _why(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr)[:2000]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    found = session.config.stash.get(FOUND, None)
+    if found is not None:
+        Path(session.config.stash[CONTEXT]["found"]).write_text(json.dumps(list(found.values())))
+
+
+@pytest.fixture(scope="session")
+def plan(pytestconfig: pytest.Config) -> Plan:
+    """The plan that the image was built from."""
+    return pytestconfig.stash[PLAN]
+
+
+@pytest.fixture(scope="session")
+def host(pytestconfig: pytest.Config) -> Any:
+    """The guest as testinfra sees it: as root, over the one SSH connection."""
+    config = pytestconfig.stash[CONTEXT]["ssh_config"]
+    return testinfra.get_host("ssh://guest", ssh_config=config, sudo=True)
+
+
+@pytest.fixture(scope="session")
+def guest(pytestconfig: pytest.Config) -> Guest:
+    """The guest as its clients see it."""
+    context = pytestconfig.stash[CONTEXT]
+    return Guest(context["address"], context["clients"], NO_CLIENT["es"])
+
+
+@pytest.fixture
+def seen(request: pytest.FixtureRequest) -> Callable[[object], None]:
+    """Record the value that a test read on the machine: it is the evidence in the report."""
+    evidence: list[str] = request.node.stash[SEEN]
+
+    def record(value: object) -> None:
+        evidence.append(str(value).strip()[:2000])
+
+    return record
