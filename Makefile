@@ -1,0 +1,62 @@
+# Two commands to remember: make image, make test. Each sets up all that it needs.
+#
+# Variables reach the recipes through the environment, never by being pasted into a shell line: paths may hold blanks.
+
+PROFILE ?= clasificado
+FORJA ?= .venv/bin/forja
+SETUP ?= builder/host/set-up.sh
+export PROFILE ISO UPDATES SITE FIRMWARE BUILD
+
+.DEFAULT_GOAL := help
+.PHONY: help image test check lint doctor bench setup clean distclean
+
+# make itself ends with 2 whatever failed: the exit code that means something is printed.
+run = $(FORJA) $(1) || { code=$$?; \
+	echo "forja ended with exit code $$code (docs/reference/exit-codes.md says what it means)" >&2; exit $$code; }
+image_options = $${ISO:+--iso "$$ISO"} $${UPDATES:+--updates "$$UPDATES"} $${SITE:+--site "$$SITE"} \
+	$${FIRMWARE:+--firmware "$$FIRMWARE"} $${BUILD:+--build "$$BUILD"}
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Variables of make image: PROFILE=clasificado ISO=/path/rhel-8.3-x86_64-dvd.iso UPDATES=folder SITE=site.toml'
+	@echo '                         FIRMWARE=bios|uefi BUILD=folder. Without ISO it builds a trial image: the laboratory.'
+
+image: ## Build and verify a golden image
+	@$(SETUP) image $(if $(ISO),,lab)
+	@$(call run,image "$$PROFILE" $(image_options))
+
+test: ## Check the code, then build and verify images with it
+	@$(SETUP) image lab test
+	@$(MAKE) --no-print-directory lint
+	@.venv/bin/pytest tests/unit tests/integration
+
+check: ## Check the code in under a minute: style, types, shell, Packer, unit tests
+	@$(SETUP) image lab test
+	@$(MAKE) --no-print-directory lint
+	@.venv/bin/pytest tests/unit
+
+lint:
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --quiet --check .
+	@.venv/bin/mypy
+	@find .ci builder kickstarts overlays packer tests -type f \( -name '*.sh' -o ! -name '*.*' \) -exec awk \
+		'FNR == 1 && (FILENAME ~ /\.sh$$/ || /^#!.*[\/ ](ba|da)?sh( |$$)/) { print FILENAME }' {} + | xargs shellcheck
+	@packer fmt -check packer && packer validate -syntax-only packer
+
+doctor: ## Say what this host has and lacks, each with its remedy (installs nothing)
+	@python=$$($(SETUP) --python) && "$$python" -m builder.doctor $${BUILD:+"$$BUILD"}
+
+bench: ## Time each stage of a build in a folder of its own (build/bench)
+	@$(SETUP) image $(if $(ISO),,lab)
+	@rm -rf build/bench
+	@export BUILD=build/bench; $(call run,image "$$PROFILE" $(image_options))
+
+setup: ## Install the system packages and the virtual environment that all of this needs
+	@$(SETUP) image lab test
+
+clean: ## Remove what was built (the cached laboratory DVD stays)
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache
+
+distclean: clean ## Remove the cache and the virtual environment too
+	rm -rf .cache .venv
