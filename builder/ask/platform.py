@@ -65,6 +65,11 @@ class Platform(Frozen):
         return path
 
 
+def platform_names() -> list[str]:
+    """Return the names of the platforms there are, those that the guide means first."""
+    return sorted((path.stem for path in FOLDER.glob("*.toml")), reverse=True)
+
+
 def read_platform(name: str) -> Platform:
     """Return a platform by its name; an unknown one is a defect of ours, shown as bad input."""
     return read_toml(FOLDER / f"{name}.toml", Platform, what="platform", name=name)

@@ -26,26 +26,6 @@ BOOT_ARGUMENTS = "inst.nosave=all net.ifnames=0 biosdevname=0"
 """inst.nosave: Anaconda leaves no kickstart (which holds hashes) and no logs in the image."""
 
 
-def check_identity(plan: Plan, original: Original) -> None:
-    """Hold a medium against what the platform is.
-
-    Raises:
-        BadInput: it is another product, version or architecture.
-    """
-    identity = plan.platform.identity
-    right = (
-        original.name in identity.names
-        and (original.version == identity.version or original.version.startswith(f"{identity.version}."))
-        and original.arch == identity.arch
-    )
-    if not right:
-        raise BadInput(
-            f"{original.path} is '{original.name} {original.version} {original.arch}', "
-            f"not {plan.platform.title} {identity.arch}",
-            hint="the guide is for 8.3 x86_64; give that DVD",
-        )
-
-
 def check_pins(plan: Plan, original: Original, updates: Path | None) -> None:
     """Check that each package that is pinned to a version is on the medium or among the updates.
 

@@ -1,0 +1,261 @@
+"""The words that a person types: `forja VERB`. No logic: it parses, calls, and shows errors as one line."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from builder import __version__
+from builder.ask.plan import Plan, make_plan
+from builder.ask.profile import profile_names, read_profile
+from builder.doctor import run_doctor
+from builder.make.findings import Findings, Verdict
+from builder.make.image import Resources
+from builder.make.kickstart import write_kickstart
+from builder.make.overlay import write_overlay
+from builder.make.report import write_report
+from builder.pipeline import (
+    Request,
+    Room,
+    judge,
+    make_golden_image,
+    make_medium_only,
+    verify_again,
+)
+from builder.tools.console import say
+from builder.tools.errors import ExitCode, ForjaError
+from builder.tools.machine import FirmwareKind
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code (docs/reference/exit-codes.md)."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        arguments = make_parser().parse_args(argv)
+        verb: Callable[[argparse.Namespace], int] = arguments.verb
+        return verb(arguments)
+    except ForjaError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted: what was running is ended; nothing half-made is left under a final name")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK
+
+
+def _interrupt(_number: int, _frame: types.FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs; the reference of the command line is held against it."""
+    parser = argparse.ArgumentParser(
+        prog="forja", description="Hardened, verified golden images of a Postfix relay (CCN-STIC-681)."
+    )
+    parser.add_argument("--version", action="version", version=f"forja {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    image = _verb(verbs, "image", image_verb, "from the medium to a verified image with its report")
+    _request(image, image=True)
+    medium = _verb(verbs, "medium", medium_verb, "the installation ISO that installs by itself")
+    _request(medium)
+    plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
+    _draft(plan)
+    kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
+    _draft(kickstart, output=True)
+    overlay = _verb(verbs, "overlay", overlay_verb, "the overlay archive")
+    _draft(overlay, output=True)
+    verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
+    verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 that Forja built")
+    verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
+    verify.add_argument("--medium", type=Path, help="the ISO it was installed from (default: beside it)")
+    verify.add_argument(
+        "--output", type=Path, help="folder for findings and report (default: NAME.verification)"
+    )
+    _firmware(verify)
+    _lang(verify)
+    report = _verb(verbs, "report", report_verb, "the lista de comprobación again, from plan and findings")
+    report.add_argument("folder", type=Path, metavar="FOLDER", help="folder with plan.json and findings.json")
+    _lang(report)
+    profiles = _verb(verbs, "profiles", profiles_verb, "the profiles there are")
+    _lang(profiles)
+    doctor = _verb(verbs, "doctor", doctor_verb, "what this host has and lacks, each with its remedy")
+    _folders(doctor)
+    return parser
+
+
+def image_verb(arguments: argparse.Namespace) -> int:
+    """`forja image`: the whole way."""
+    request = _request_of(arguments)
+    room, findings = make_golden_image(request)
+    summarize(room, findings)
+    judge(room.plan, findings, room.folder)
+    return ExitCode.OK
+
+
+def medium_verb(arguments: argparse.Namespace) -> int:
+    """`forja medium`: the way as far as the medium."""
+    print(make_medium_only(_request_of(arguments)).path("medium"))
+    return ExitCode.OK
+
+
+def plan_verb(arguments: argparse.Namespace) -> int:
+    """`forja plan`: the plan as JSON on standard output."""
+    print(_plan_of(arguments).model_dump_json(indent=2))
+    return ExitCode.OK
+
+
+def kickstart_verb(arguments: argparse.Namespace) -> int:
+    """`forja kickstart`: the kickstart alone."""
+    plan = _plan_of(arguments)
+    print(write_kickstart(plan, arguments.output or Path(f"{plan.profile.name}.ks")))
+    return ExitCode.OK
+
+
+def overlay_verb(arguments: argparse.Namespace) -> int:
+    """`forja overlay`: the overlay archive alone."""
+    plan = _plan_of(arguments)
+    print(write_overlay(plan, arguments.output or Path(f"{plan.name}.overlay.tar")))
+    return ExitCode.OK
+
+
+def verify_verb(arguments: argparse.Namespace) -> int:
+    """`forja verify`: the verification alone, of any image that Forja built."""
+    plan, findings, folder = verify_again(
+        arguments.image,
+        plan_file=arguments.plan,
+        medium=arguments.medium,
+        output=arguments.output,
+        firmware=FirmwareKind(arguments.firmware),
+        lang=arguments.lang,
+    )
+    _show_sums(plan, findings)
+    print(
+        folder / ("lista-de-comprobacion.html" if arguments.lang == "es" else "lista-de-comprobacion.en.html")
+    )
+    judge(plan, findings, folder)
+    return ExitCode.OK
+
+
+def report_verb(arguments: argparse.Namespace) -> int:
+    """`forja report`: the report again, in a language."""
+    room = Room.at(arguments.folder)
+    findings = Findings.model_validate_json(room.path("verification").read_text(encoding="utf-8"))
+    print(write_report(room.plan, findings, room.folder, lang=arguments.lang))
+    return ExitCode.OK
+
+
+def profiles_verb(arguments: argparse.Namespace) -> int:
+    """`forja profiles`: name, annex and title of each profile."""
+    for name in profile_names():
+        profile = read_profile(name)
+        print(f"{name}\t{profile.annex}\t{profile.title.in_language(arguments.lang)}")
+    return ExitCode.OK
+
+
+def doctor_verb(arguments: argparse.Namespace) -> int:
+    """`forja doctor`: what the host has and lacks."""
+    return run_doctor(arguments.build, arguments.cache)
+
+
+def summarize(room: Room, findings: Findings) -> None:
+    """Print what was made, what was seen, and (loudly) what a laboratory image is not."""
+    for name in sorted(name for names in room.memory.stages.values() for name in names):
+        if (room.folder / name).exists():
+            print(room.folder / name)
+    print(room.logs)
+    _show_sums(room.plan, findings)
+    mark = room.plan.platform.mark
+    if mark:
+        print(f"\n*** {mark.es} ***")
+
+
+def _show_sums(plan: Plan, findings: Findings) -> None:
+    sums = findings.sums(plan.controls)
+    print(
+        f"controls: {sum(sums.values())}: {sums[Verdict.HOLDS]} hold, {sums[Verdict.FAILS]} fail, "
+        f"{sums[Verdict.NOT_VERIFIED]} not verified, {sums[Verdict.MANUAL]} manual, "
+        f"{sums[Verdict.NOT_APPLICABLE]} not applicable"
+    )
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(verb=function)
+    return parser
+
+
+def _request(parser: argparse.ArgumentParser, *, image: bool = False) -> None:
+    parser.add_argument("profile", metavar="PROFILE", help="see `forja profiles`")
+    parser.add_argument("--site", type=Path, help="the organisation's TOML file (default: the example)")
+    parser.add_argument("--iso", type=Path, help="the RHEL 8.3 DVD (default: the laboratory medium)")
+    parser.add_argument("--updates", type=Path, help="folder of RPMs that the DVD lacks")
+    _folders(parser)
+    if image:
+        _firmware(parser)
+        _lang(parser)
+        parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="memory of the installer")
+        parser.add_argument("--cpus", type=int, default=2, help="processors of the installer")
+        parser.add_argument("--hours", type=int, default=3, help="time limit of the installation")
+
+
+def _draft(parser: argparse.ArgumentParser, *, output: bool = False) -> None:
+    parser.add_argument("profile", metavar="PROFILE", help="see `forja profiles`")
+    parser.add_argument("--site", type=Path, help="the organisation's TOML file (default: the example)")
+    parser.add_argument("--platform", default="rhel-8.3", help="rhel-8.3 (default) or laboratorio")
+    if output:
+        parser.add_argument("--output", type=Path, help="file to write")
+
+
+def _folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", type=Path, default=Path("build"), help="folder of the artefacts")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder of the laboratory DVD")
+
+
+def _firmware(parser: argparse.ArgumentParser) -> None:
+    kinds = [kind.value for kind in FirmwareKind]
+    parser.add_argument("--firmware", choices=kinds, default="bios", help="what the machine boots with")
+
+
+def _lang(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lang", choices=["es", "en"], default="es", help="language of what end users read")
+
+
+def _request_of(arguments: argparse.Namespace) -> Request:
+    image = hasattr(arguments, "firmware")
+    return Request(
+        profile=arguments.profile,
+        site=arguments.site,
+        iso=arguments.iso,
+        updates=arguments.updates,
+        build=arguments.build,
+        cache=arguments.cache,
+        **(
+            {
+                "firmware": FirmwareKind(arguments.firmware),
+                "lang": arguments.lang,
+                "resources": Resources(arguments.memory, arguments.cpus, arguments.hours),
+            }
+            if image
+            else {}
+        ),
+    )
+
+
+def _plan_of(arguments: argparse.Namespace) -> Plan:
+    return make_plan(arguments.profile, arguments.site, arguments.platform)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,404 @@
+"""The one way through: plan -> kickstart, overlay, medium -> image -> verification -> report.
+
+Each step is one line of `make_golden_image`, and decides itself whether it has work: what is unchanged is
+not made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.ask.plan import Plan, make_plan
+from builder.ask.platform import platform_names, read_platform
+from builder.ask.reading import REPOSITORY
+from builder.ask.site import EXAMPLE
+from builder.lab.content import Content
+from builder.lab.dvd import make_dvd
+from builder.make import image as image_stage
+from builder.make import medium as medium_stage
+from builder.make.findings import Findings, Verdict
+from builder.make.image import Resources, build_image, convert_to_vhdx
+from builder.make.kickstart import write_kickstart
+from builder.make.manifest import write_manifest
+from builder.make.medium import check_pins, make_medium
+from builder.make.overlay import write_overlay
+from builder.make.report import write_report
+from builder.make.verification import TESTS, verify_image
+from builder.tools.console import say, step
+from builder.tools.errors import BadInput, ControlFailed
+from builder.tools.files import require_space, sha256, write_text
+from builder.tools.iso import Original, inspect_medium
+from builder.tools.machine import FirmwareKind
+from builder.tools.memory import Memory, digest_of_files, hold
+
+LABORATORY = "laboratorio"
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the person asked for on the command line."""
+
+    profile: str
+    site: Path | None = None
+    iso: Path | None = None
+    updates: Path | None = None
+    build: Path = Path("build")
+    cache: Path = Path(".cache")
+    firmware: FirmwareKind = FirmwareKind.BIOS
+    lang: str = "es"
+    resources: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True)
+class Room:
+    """The folder of one image, and the names of all that is made in it."""
+
+    folder: Path
+    plan: Plan
+
+    @classmethod
+    def at(cls, folder: Path) -> Room:
+        """Return the room of a folder that holds a plan.
+
+        Raises:
+            BadInput: it holds none.
+        """
+        return cls(folder.resolve(), read_plan(folder / "plan.json"))
+
+    @property
+    def memory(self) -> Memory:
+        """The stages in their order, each with the artefacts that it leaves."""
+        name, profile = self.plan.name, self.plan.profile.name
+        return Memory(
+            self.folder,
+            {
+                "plan": ["plan.json"],
+                "kickstart": [f"{profile}.ks"],
+                "overlay": [f"{name}.overlay.tar"],
+                "medium": [f"{name}.iso"],
+                "image": [f"{name}.qcow2"],
+                "vhdx": [f"{name}.vhdx"],
+                "verification": ["findings.json", "verification.xml"],
+                "report": ["lista-de-comprobacion.html", "lista-de-comprobacion.en.html"],
+                "manifest": ["manifest.json", "SHA256SUMS"],
+            },
+        )
+
+    def path(self, stage: str) -> Path:
+        """Return the (first) artefact of a stage."""
+        return self.folder / self.memory.stages[stage][0]
+
+    @property
+    def logs(self) -> Path:
+        """The folder of every stage's log."""
+        return self.folder / "logs"
+
+
+def make_golden_image(request: Request) -> tuple[Room, Findings]:
+    """Go the whole way, and return the room that holds what was made, and what was seen of the image.
+
+    Raises:
+        ForjaError: a stage could not be done; the message says which and why.
+    """
+    plan, original = settle_plan(request)
+    room = Room(request.build.resolve() / plan.name, plan)
+    with hold(room.folder):
+        record_plan(room)
+        render_kickstart(room)
+        pack_overlay(room)
+        write_medium(request, room, original)
+        install_image(request, room)
+        derive_vhdx(room)
+        findings = verify(request, room)
+        report(request, room, findings)
+        record_manifest(request, room, original, findings)
+    return room, findings
+
+
+def verify_again(
+    image: Path,
+    *,
+    plan_file: Path | None,
+    medium: Path | None,
+    output: Path | None,
+    firmware: FirmwareKind,
+    lang: str,
+) -> tuple[Plan, Findings, Path]:
+    """Verify an image that was built before; its plan and medium are looked for beside it.
+
+    Returns:
+        The plan, what was seen, and the folder with findings and report.
+
+    Raises:
+        BadInput: image, plan or medium is not there.
+    """
+    plan = read_plan(plan_file or image.parent / "plan.json")
+    medium = medium or image.parent / f"{plan.name}.iso"
+    for path, what in ((image, "image"), (medium, "medium")):
+        if not path.is_file():
+            raise BadInput(f"the {what} {path} does not exist", hint="give it with --medium or as IMAGE")
+    folder = (output or image.with_suffix(".verification")).resolve()
+    with hold(folder), step("Verification"):
+        logs = folder / "logs"
+        findings = verify_image(plan, image, medium.resolve(), folder, firmware=firmware, logs=logs)
+        write_report(plan, findings, folder, lang=lang)
+    return plan, findings, folder
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan of a `plan.json`.
+
+    Raises:
+        BadInput: it is missing, or was written by another version of Forja.
+    """
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{path} is no plan of this version of Forja", hint="give the one beside the image, with --plan"
+        ) from error
+
+
+def make_medium_only(request: Request) -> Room:
+    """Go the way as far as the medium."""
+    plan, original = settle_plan(request)
+    room = Room(request.build.resolve() / plan.name, plan)
+    with hold(room.folder):
+        record_plan(room)
+        render_kickstart(room)
+        pack_overlay(room)
+        write_medium(request, room, original)
+    return room
+
+
+def settle_plan(request: Request) -> tuple[Plan, Original]:
+    """Find the medium to install from, the platform that it is of, and the plan for both."""
+    with step("Plan"):
+        # Everything that the person wrote is checked before the first minute is spent on a medium.
+        name = LABORATORY if request.iso is None else None
+        draft = make_plan(request.profile, request.site, name or platform_names()[0])
+        if request.updates is not None and not any(request.updates.glob("**/*.rpm")):
+            raise BadInput(f"UPDATES {request.updates} holds no .rpm file", hint="give the folder of RPMs")
+        if request.iso is None:
+            say("no ISO was given: this will be a LABORATORIO image, not RHEL")
+            return draft, inspect_medium(find_laboratory_dvd(request))
+        original = inspect_medium(request.iso)
+        plan = make_plan(request.profile, request.site, platform_of(original))
+        check_pins(plan, original, request.updates)
+        if request.site is None:
+            say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")
+        return plan, original
+
+
+def platform_of(original: Original) -> str:
+    """Return the platform that a medium is of.
+
+    Raises:
+        BadInput: it is of none that we know; the message says what it is.
+    """
+    for name in platform_names():
+        identity = read_platform(name).identity
+        version_fits = original.version == identity.version or original.version.startswith(
+            f"{identity.version}."
+        )
+        if original.name in identity.names and version_fits and original.arch == identity.arch:
+            return name
+    found = f"{original.name} {original.version} {original.arch}"
+    raise BadInput(
+        f"{original.path} is '{found}', which Forja can't build from",
+        hint="the guide is for Red Hat Enterprise Linux 8.3 x86_64: give that DVD",
+    )
+
+
+def find_laboratory_dvd(request: Request) -> Path:
+    """Return the laboratory DVD, made now or found in the cache."""
+    platform = read_platform(LABORATORY)
+    cache = request.cache.resolve()
+    require_space(cache, 3000 * MIB, purpose="make the laboratory medium")
+    content = Content(
+        name=platform.identity.names[0],
+        version=platform.identity.version,
+        volume_id="FORJA-LABORATORIO-8-3-x86_64",
+        packages=platform.packages,
+        services=platform.services,
+        not_shown={name: text.es for name, text in platform.not_shown.items()},
+    )
+    return make_dvd(content, cache=cache, log=cache / "laboratorio.log")
+
+
+def record_plan(room: Room) -> None:
+    """Write `plan.json`: nothing after it reads a profile, a site or a platform."""
+    text = room.plan.model_dump_json(indent=2) + "\n"
+    path = room.path("plan")
+    if not path.exists() or path.read_text() != text:
+        room.memory.begin("plan")
+        write_text(path, text, 0o600)
+
+
+def render_kickstart(room: Room) -> None:
+    """Write the kickstart, checked as RHEL 8 reads it."""
+    with step("Kickstart"):
+        write_kickstart(room.plan, room.path("kickstart"))
+
+
+def pack_overlay(room: Room) -> None:
+    """Write the overlay archive."""
+    with step("Overlay"):
+        write_overlay(room.plan, room.path("overlay"))
+
+
+def write_medium(request: Request, room: Room, original: Original) -> None:
+    """Write the medium that installs by itself."""
+    inputs = {
+        "kickstart": sha256(room.path("kickstart")),
+        "overlay": sha256(room.path("overlay")),
+        "original": fingerprint(original.path),
+        "updates": " ".join(fingerprint(path) for path in sorted(request.updates.glob("**/*.rpm")))
+        if request.updates
+        else "",
+        "how": digest_of_files([Path(medium_stage.__file__)]),
+    }
+    with step("Medium"):
+        if room.memory.unchanged("medium", inputs):
+            say("unchanged")
+            return
+        room.memory.begin("medium")
+        require_space(room.folder, original.path.stat().st_size + 500 * MIB, purpose="write the medium")
+        make_medium(
+            room.plan,
+            original,
+            room.path("kickstart"),
+            room.path("overlay"),
+            request.updates,
+            room.path("medium"),
+            log=fresh(room.logs / "medium.log"),
+        )
+        room.memory.finish("medium", inputs)
+
+
+def install_image(request: Request, room: Room) -> None:
+    """Let the medium install itself on an empty disk, by Packer."""
+    inputs = {
+        "medium": sha256(room.path("medium")),
+        "firmware": request.firmware,
+        "how": digest_of_files([*image_stage.TEMPLATES.glob("*.pkr.hcl"), Path(image_stage.__file__)]),
+    }
+    with step(f"Image (Packer, {request.firmware.upper()})"):
+        if room.memory.unchanged("image", inputs):
+            say("unchanged")
+            return
+        room.memory.begin("image")
+        require_space(room.folder, 6000 * MIB, purpose="build the image")
+        build_image(
+            room.plan,
+            room.path("medium"),
+            room.path("image"),
+            firmware=request.firmware,
+            logs=room.logs,
+            resources=request.resources,
+        )
+        room.memory.finish("image", inputs)
+
+
+def derive_vhdx(room: Room) -> None:
+    """Write the same disk for Hyper-V."""
+    inputs = {"image": fingerprint(room.path("image"))}
+    with step("VHDX for Hyper-V"):
+        if room.memory.unchanged("vhdx", inputs):
+            say("unchanged")
+            return
+        room.memory.begin("vhdx")
+        convert_to_vhdx(room.path("image"), room.path("vhdx"), log=fresh(room.logs / "vhdx.log"))
+        room.memory.finish("vhdx", inputs)
+
+
+def verify(request: Request, room: Room) -> Findings:
+    """Look at every control on a throwaway copy of the image."""
+    inputs = {
+        "image": sha256(room.path("image")),
+        "plan": sha256(room.path("plan")),
+        "firmware": request.firmware,
+        "how": digest_of_files([*TESTS.glob("*.py"), *Path(medium_stage.__file__).parent.rglob("*.py")]),
+    }
+    with step("Verification"):
+        if room.memory.unchanged("verification", inputs):
+            say("unchanged")
+            return Findings.model_validate_json(room.path("verification").read_text())
+        room.memory.begin("verification")
+        findings = verify_image(
+            room.plan,
+            room.path("image"),
+            room.path("medium"),
+            room.folder,
+            firmware=request.firmware,
+            logs=room.logs,
+        )
+        if not findings.sums(room.plan.controls)[Verdict.FAILS]:
+            room.memory.finish("verification", inputs)
+        return findings
+
+
+def report(request: Request, room: Room, findings: Findings) -> None:
+    """Write the lista de comprobación."""
+    with step("Lista de comprobación"):
+        room.memory.begin("report")
+        for lang in sorted({"es", request.lang}):
+            say(str(write_report(room.plan, findings, room.folder, lang=lang)))
+
+
+def record_manifest(request: Request, room: Room, original: Original, findings: Findings) -> None:
+    """Write the manifest and the sums of everything."""
+    plan = room.plan
+    inputs = {
+        "iso": original.path,
+        "site": request.site or EXAMPLE,
+        "profile": REPOSITORY / "kickstarts" / "profiles" / f"{plan.profile.name}.toml",
+        "platform": REPOSITORY / "kickstarts" / "platforms" / f"{plan.platform.name}.toml",
+        **{
+            f"overlay:{overlay.name}:{path.relative_to(overlay.folder)}": path
+            for overlay in plan.overlays
+            for path in overlay.folder.rglob("*")
+            if path.is_file()
+        },
+        **{
+            f"update:{path.name}": path
+            for path in (request.updates.glob("**/*.rpm") if request.updates else ())
+        },
+    }
+    with step("Manifest"):
+        artefacts = [
+            name
+            for stage in room.memory.stages
+            if stage != "manifest"
+            for name in room.memory.stages[stage]
+            if (room.folder / name).exists()
+        ]
+        write_manifest(plan, findings, room.folder, artefacts, inputs)
+
+
+def judge(plan: Plan, findings: Findings, folder: Path) -> None:
+    """End with an error if a control does not hold.
+
+    Raises:
+        ControlFailed: it names the controls that fail.
+    """
+    failed = [control.id for control in room.plan.controls if findings.verdict(control) is Verdict.FAILS]
+    if failed:
+        raise ControlFailed(
+            f"{len(failed)} of {len(plan.controls)} controls do not hold: {', '.join(failed)}",
+            hint=f"why is in {folder / 'lista-de-comprobacion.html'}",
+        )
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a large file apart without reading it: name, size and time of change."""
+    status = path.stat()
+    return f"{path.name}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def fresh(log: Path) -> Path:
+    """Return a log's path, with nothing of an earlier run in it."""
+    log.unlink(missing_ok=True)
+    return log
