@@ -1,0 +1,10 @@
+#!/bin/sh
+# The rules are checked before the image boots with them: firewalld with a broken zone starts, and lets nobody in.
+set -eu
+export SYSTEMD_OFFLINE=1
+
+firewall-offline-cmd --check-config
+zone=$(firewall-offline-cmd --get-default-zone)
+[ "$zone" = drop ] || { echo "FORJA ERROR: firewall: la zona por defecto es $zone" >&2; exit 1; }
+# nftables.service would load rules of its own over firewalld's.
+systemctl mask nftables.service iptables.service ip6tables.service
