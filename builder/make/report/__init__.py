@@ -1,0 +1,108 @@
+"""The lista de comprobación: one page that an accreditor reads, prints and signs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from builder.ask.plan import Plan
+from builder.make.findings import Findings, Outcome, Verdict
+from builder.make.report.page import BASE_SECTION, group_by_reason, make_sections, make_slices
+from builder.make.report.words import Words, css_string, read_moment, visible
+
+__all__ = ["report_name", "write_report"]
+
+FOLDER = Path(__file__).parent
+
+
+def report_name(lang: str = "es") -> str:
+    """Return the file name of the report in a language."""
+    return "lista-de-comprobacion.html" if lang == "es" else f"lista-de-comprobacion.{lang}.html"
+
+
+def write_report(plan: Plan, findings: Findings, folder: Path, *, lang: str = "es") -> Path:
+    """Write the lista de comprobación into a folder; the same input gives the same bytes.
+
+    Args:
+        plan: what was asked for, with its controls.
+        findings: what verification saw; untrusted text.
+        folder: where it goes; made when it is not there.
+        lang: "es" or "en".
+
+    Returns:
+        The path of the HTML file, self-contained and without script. It is whole or not there.
+
+    Raises:
+        BadInput: the language is another.
+        StageFailed: a finding names no control, or one that the plan does not have.
+    """
+    page = render_report(plan, findings, lang)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / report_name(lang)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def render_report(plan: Plan, findings: Findings, lang: str) -> str:
+    """Return the page as text; arguments and errors as for `write_report`."""
+    words = Words(lang)
+    sections = make_sections(plan, findings, words)
+    rows = [row for section in sections for row in section.rows]
+    style = _render_style(plan, findings, words)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            plan=plan,
+            subject=findings.subject,
+            findings=findings,
+            sections=sections,
+            rows=rows,
+            sums=findings.sums(plan.controls),
+            slices=make_slices(findings.sums(plan.controls)),
+            unverified=group_by_reason((row for row in rows if row.verdict is Verdict.NOT_VERIFIED), words),
+            began=read_moment(findings.subject.began),
+            base_section=BASE_SECTION,
+            words=words,
+            t=words.text,
+            Verdict=Verdict,
+            Outcome=Outcome,
+            style=Markup(style),  # noqa: S704 - ours, and what comes from outside went through css_string
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        )
+    )
+
+
+def _render_style(plan: Plan, findings: Findings, words: Words) -> str:
+    """Return the style sheet with what every printed page says in its margins."""
+    mark = plan.platform.mark
+    image = f"{findings.subject.image} · SHA-256 {findings.subject.sha256[:16]}…"
+    page, of = f"{words.text('page')} ", f" {words.text('page_of')} "
+    margins = [
+        f"@top-center {{ content: {css_string(mark.in_language(words.lang) if mark else '')} }}",
+        f"@bottom-left {{ content: {css_string(image)} }}",
+        f"@bottom-right {{ content: {css_string(page)} counter(page) {css_string(of)} counter(pages) }}",
+    ]
+    sheet = (FOLDER / "style.css").read_text(encoding="utf-8")
+    return "\n".join(["", sheet, "@page {", *margins, "}", ""])
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
