@@ -384,7 +384,7 @@ def judge(plan: Plan, findings: Findings, folder: Path) -> None:
     Raises:
         ControlFailed: it names the controls that fail.
     """
-    failed = [control.id for control in room.plan.controls if findings.verdict(control) is Verdict.FAILS]
+    failed = [control.id for control in plan.controls if findings.verdict(control) is Verdict.FAILS]
     if failed:
         raise ControlFailed(
             f"{len(failed)} of {len(plan.controls)} controls do not hold: {', '.join(failed)}",
