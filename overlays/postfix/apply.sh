@@ -1,0 +1,46 @@
+#!/bin/sh
+# Postfix, once all files are in place: group, mail program, tables, jail, and Postfix's own word that it takes them.
+set -eu
+umask 022
+
+# Accounts that may submit at 587: useradd -M -s /sbin/nologin -G correo NAME
+getent group correo >/dev/null || groupadd --system correo
+
+# sendmail(8), mailq and the PAM service are RHEL's alternatives: they must mean Postfix.
+if command -v alternatives >/dev/null 2>&1; then alternatives --set mta /usr/sbin/sendmail.postfix; fi
+
+# The system's own rules name maillog too: rsyslog would write each line twice, and logrotate refuses a file named twice
+# together with the whole stanza. rsyslog.d/10-forja-correo.conf and logrotate.d/forja-correo take its place.
+sed -i '/^mail\.\*/d' /etc/rsyslog.conf
+for file in /etc/logrotate.d/syslog /etc/logrotate.d/rsyslog; do
+    [ ! -f "$file" ] || sed -i '\,^/var/log/maillog$,d' "$file"
+done
+for log in /var/log/maillog /var/log/maillog.err; do
+    [ -e "$log" ] || : >"$log"
+    chown root:root "$log"
+    chmod 0600 "$log"
+done
+
+/usr/libexec/forja/jaula
+
+# postconf only warns of a name that this Postfix does not know, and the protection would be off: any word is an error.
+for list in -n -M -P; do
+    said=$(postconf "$list" 2>&1 >/dev/null)
+    if [ -n "$said" ]; then
+        printf 'postconf %s: %s\n' "$list" "$said" >&2
+        exit 1
+    fi
+done
+for table in header_checks mime_header_checks body_checks sender_login; do
+    said=$(printf 'Forja: prueba\n' | postmap -q - "regexp:/etc/postfix/$table" 2>&1) || [ $? -eq 1 ]
+    if [ -n "$said" ]; then
+        printf '/etc/postfix/%s: %s\n' "$table" "$said" >&2
+        exit 1
+    fi
+done
+
+newaliases
+# RHEL's unit makes the aliases anew at each start unless this file says that nobody else has touched them.
+if [ -e /var/lib/misc/postfix.aliasesdb-stamp ]; then touch -r /etc/aliases.db /var/lib/misc/postfix.aliasesdb-stamp; fi
+
+postfix check
