@@ -105,7 +105,7 @@ def examine_host(build: Path, cache: Path) -> list[Fact]:
         _cell(),
         _program("mmdebstrap", "mmdebstrap", "", version=("--version",), need="laboratory"),
         _program("mksquashfs", "squashfs-tools", "", version=("-version",), need="laboratory"),
-        _program("mkfs.fat", "dosfstools", "", need="laboratory"),
+        _program("mkfs.vfat", "dosfstools", "", need="laboratory"),
     ]
 
 
@@ -235,7 +235,7 @@ def _program(name: str, apt: str, dnf: str, *, version: tuple[str, ...] = (), ne
     try:
         found = f"{_version([path, *version])} ({path})" if version else path
     except ForjaError as error:
-        return Fact(name, error.message, "missing", f"reinstall it: {apt} (apt) or {dnf} (dnf)", need)
+        return Fact(name, error.message, "missing", f"reinstall the package {apt}", need)
     return Fact(name, found, needed_for=need)
 
 

@@ -67,16 +67,15 @@ logged() {
     return 1
 }
 
-as_root() {
+# Say how a command gets root's rights here: as it is, by sudo (which may ask on a terminal), or not at all.
+find_privilege() {
     if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif ! command -v sudo >/dev/null; then
-        echo "this takes root, and there is no sudo here; as root: $*"
-        return 1
-    elif [ -t 0 ]; then
-        sudo "$@"
+        as_root=
+    elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+        as_root=sudo
+        sudo true || return 1
     else
-        sudo -n "$@"
+        return 1
     fi
 }
 
@@ -93,17 +92,20 @@ install_packages() {
         printf '    %-20s %s\n' "$package" "$purpose" >&2
     done
     packages=$(printf '%s\n' "$missing" | cut -f 1 | sort -u | tr '\n' ' ')
-    # $packages is a list of words: package names hold no blanks.
+    # $packages and the commands are lists of words: no package's name and no option here holds a blank.
     # shellcheck disable=SC2086
     case $family in
         debian)
-            apt="env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
-            logged as_root $apt update || stop 'apt-get update failed' 'is a mirror in reach?'
-            logged as_root $apt install -y --no-install-recommends $packages ||
+            apt='env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3'
+            find_privilege || stop 'that takes root, or sudo without a password' \
+                "as root: apt-get install --no-install-recommends $packages"
+            logged $as_root $apt update || stop 'apt-get update failed' 'is a mirror in reach?'
+            logged $as_root $apt install -y --no-install-recommends $packages ||
                 stop "apt-get could not install: $packages" 'install them by hand, and run this again'
             ;;
         *)
-            logged as_root dnf -y --setopt=install_weak_deps=False install $packages ||
+            find_privilege || stop 'that takes root, or sudo without a password' "as root: dnf install $packages"
+            logged $as_root dnf -y --setopt=install_weak_deps=False install $packages ||
                 stop "dnf could not install: $packages" 'install them by hand, and run this again'
             ;;
     esac
