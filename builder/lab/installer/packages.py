@@ -1,0 +1,163 @@
+"""The kickstart's %packages on the payload: which Debian packages stay, and which were not asked for.
+
+The payload holds everything that any kickstart may ask for; what this one does not ask for, and nothing
+that it asks for depends on, is taken out again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .check import Note
+from .program import InstallError, run
+
+STATUS = Path("var/lib/dpkg/status")
+UNMAPPED = "nada en Debian lo representa"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An installed Debian package; `needs` is one tuple of alternatives a dependency."""
+
+    name: str
+    version: str
+    needs: tuple[tuple[str, ...], ...]
+    provides: tuple[str, ...]
+    essential: bool
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a kickstart's %packages comes to: Debian packages wanted and unwanted, and what is not shown."""
+
+    wanted: frozenset[str]
+    unwanted: frozenset[str]
+    notes: tuple[Note, ...]
+
+
+def parse_status(text: str) -> dict[str, Installed]:
+    """Return the installed packages of a dpkg status file by name."""
+    found = {}
+    for stanza in text.split("\n\n"):
+        fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE))
+        if not fields.get("Status", "").endswith(" ok installed"):
+            continue
+        needs = ",".join(fields[key] for key in ("Pre-Depends", "Depends") if key in fields)
+        found[fields["Package"]] = Installed(
+            name=fields["Package"],
+            version=fields["Version"],
+            needs=tuple(tuple(_names(part, "|")) for part in needs.split(",") if part.strip()),
+            provides=tuple(_names(fields.get("Provides", ""), ",")),
+            essential=fields.get("Essential") == "yes" or fields.get("Protected") == "yes",
+        )
+    return found
+
+
+def _names(text: str, separator: str) -> list[str]:
+    return [re.split(r"[\s(:\[]", part.strip(), maxsplit=1)[0] for part in text.split(separator) if part.strip()]
+
+
+def resolve_name(spec: str, packages: Iterable[str]) -> tuple[str, str] | None:
+    """Return the known RHEL package that a specification means and the rest of it (its version).
+
+    A specification is a name, or name-version-release as dnf takes it; the longest name wins, and the
+    rest must begin with a digit, so that ``postfix-pcre`` never means ``postfix``.
+    """
+    known = set(packages)
+    if spec in known:
+        return spec, ""
+    for position in reversed([match.start() for match in re.finditer("-(?=[0-9])", spec)]):
+        if spec[:position] in known:
+            return spec[:position], spec[position + 1 :]
+    return None
+
+
+def select_packages(
+    data: Any, mapping: Mapping[str, Iterable[str]], not_shown: Mapping[str, str], installed: Mapping[str, Installed]
+) -> Selection:
+    """Translate %packages into Debian packages.
+
+    Args:
+        data: pykickstart's Packages.
+        mapping: RHEL package, ``@group`` or ``@^environment`` -> Debian packages.
+        not_shown: the medium's list of what it can't show.
+        installed: the packages of the payload.
+
+    Raises:
+        InstallError: a package that the medium does not have, unless ``--ignoremissing`` was given.
+    """
+    specs = [f"@{group.name}" for group in data.groupList] + list(data.packageList)
+    if data.environment:
+        specs.append(f"@^{data.environment}")
+    excluded = [f"@{group.name}" for group in data.excludedGroupList] + list(data.excludedList)
+    if not data.nocore and "@core" in mapping and "@core" not in excluded:
+        specs.append("@core")
+    wanted: set[str] = set()
+    notes: list[Note] = []
+    missing: list[str] = []
+    for spec in dict.fromkeys(specs):
+        resolved = resolve_name(spec, [*mapping, *not_shown])
+        if resolved is None:
+            missing.append(spec)
+            continue
+        name, version = resolved
+        if name not in mapping or not mapping[name]:
+            notes.append(Note(f"%packages {spec}", not_shown.get(name, UNMAPPED)))
+            continue
+        absent = [debian for debian in mapping[name] if debian not in installed]
+        if absent:
+            missing.append(f"{spec} ({', '.join(absent)})")
+            continue
+        wanted.update(mapping[name])
+        if version:
+            instead = ", ".join(f"{debian} {installed[debian].version}" for debian in mapping[name])
+            notes.append(Note(f"%packages {spec}", f"la versión {version}; en su lugar, {instead}"))
+    if missing:
+        if not data.handleMissing:  # KS_MISSING_PROMPT
+            raise InstallError(f"%packages: the medium has no {', '.join(missing)}")
+        notes += [Note(f"%packages {spec}", "no está en el DVD (--ignoremissing)") for spec in missing]
+    unwanted = {debian for spec in excluded for debian in mapping.get(spec, ())}
+    return Selection(frozenset(wanted - unwanted), frozenset(unwanted), tuple(notes))
+
+
+def superfluous(installed: Mapping[str, Installed], selection: Selection, base: Iterable[str]) -> list[str]:
+    """Return the installed packages that nothing asks for, sorted.
+
+    Args:
+        installed: the packages of the payload.
+        selection: what the kickstart asks for.
+        base: packages that stay whatever it asks for.
+
+    Raises:
+        InstallError: an excluded package is needed by one that stays.
+    """
+    providers: dict[str, list[str]] = {}
+    for package in installed.values():
+        for name in (package.name, *package.provides):
+            providers.setdefault(name, []).append(package.name)
+    keep: set[str] = set()
+    todo = [(name, "the base system") for name in base if name in installed]
+    todo += [(package.name, "the base system") for package in installed.values() if package.essential]
+    todo += [(name, "%packages") for name in selection.wanted]
+    while todo:
+        name, needed_by = todo.pop()
+        if name in keep:
+            continue
+        if name in selection.unwanted:
+            raise InstallError(f"%packages excludes what stands for {name}, which {needed_by} needs")
+        keep.add(name)
+        for alternatives in installed[name].needs:
+            # All installed alternatives count: which one dpkg would be content with is not for us to pick.
+            todo += [(provider, name) for wanted in alternatives for provider in providers.get(wanted, ())]
+    return sorted(set(installed) - keep)
+
+
+def purge(names: list[str]) -> None:
+    """Take packages out of the target with their configuration; nothing is run when there are none."""
+    if names:
+        argv = ["dpkg", "--purge", *names]
+        run(argv, doing=f"take out {len(names)} packages that the kickstart does not ask for", chroot=True)
