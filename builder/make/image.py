@@ -29,7 +29,7 @@ SHOWN = re.compile(r"(?:FORJA|laboratorio:) (?P<text>.*)")
 FAILURES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"FORJA ERROR",
+        r"FORJA (?:ERROR|FIN)",
         r"laboratorio: ERROR",
         r"Kernel panic",
         r"Entering emergency mode",

@@ -141,9 +141,9 @@ class Program:
         return self.popen.poll() is None
 
     def end(self, grace: float = GRACE_SECONDS) -> None:
-        """End it and all that it started: asked first, then killed after `grace` seconds."""
+        """End it and all that it started: asked first, then killed after `grace` seconds (0: at once)."""
         for number, patience in ((signal.SIGINT, grace), (signal.SIGTERM, 2.0)):
-            if not self.running():
+            if not self.running() or not grace:
                 break
             self._signal(number)
             deadline = time.monotonic() + patience
