@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.ask.overlay import overlay_names, read_overlay
 from builder.ask.plan import Plan, make_plan
 from builder.ask.platform import platform_names, read_platform
 from builder.ask.reading import REPOSITORY
@@ -217,11 +218,12 @@ def find_laboratory_dvd(request: Request) -> Path:
     platform = read_platform(LABORATORY)
     cache = request.cache.resolve()
     require_space(cache, 3000 * MIB, purpose="make the laboratory medium")
+    asked = {package for name in overlay_names() for package in read_overlay(name).packages}
     content = Content(
         name=platform.identity.names[0],
         version=platform.identity.version,
         volume_id="FORJA-LABORATORIO-8-3-x86_64",
-        packages=platform.packages,
+        packages={**{package: (package,) for package in asked}, **platform.packages},
         services=platform.services,
         not_shown={name: text.es for name, text in platform.not_shown.items()},
     )

@@ -74,6 +74,11 @@ class Overlay(OverlayFile):
         return path if path.exists() else None
 
 
+def overlay_names() -> list[str]:
+    """Return the names of the overlays there are."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/overlay.toml"))
+
+
 def read_overlay(name: str) -> Overlay:
     """Return an overlay by its name, with its tree and its list of files held against each other.
 

@@ -164,28 +164,26 @@ def watch(console: Console, log: Path) -> bool:
     Raises:
         StageFailed: it shows a failure.
     """
-    sealed = False
-    for line in console.lines():
-        shown = SHOWN.search(line)
-        if shown:
+    lines = console.lines()
+    if any(pattern.search(line) for line in lines for pattern in FAILURES):
+        time.sleep(AFTER_FAILURE_SECONDS)
+        lines += console.lines()
+    for line in lines:
+        if shown := SHOWN.search(line):
             say(shown["text"])
             append(log, f"console: {line}\n")
-        sealed = sealed or SEALED in line
-        if any(pattern.search(line) for pattern in FAILURES):
-            time.sleep(AFTER_FAILURE_SECONDS)
-            reason = [line, *console.lines()]
-            for more in reason[1:]:
-                say(more)
-            raise StageFailed(
-                f"the installation failed: {explain(reason)}", hint=f"the whole console is in {console.path}"
-            )
-    return sealed
+    failed = [line for line in lines if any(pattern.search(line) for pattern in FAILURES)]
+    if failed:
+        raise StageFailed(
+            f"the installation failed: {explain(failed)}", hint=f"the whole console is in {console.path}"
+        )
+    return any(SEALED in line for line in lines)
 
 
 def explain(lines: list[str]) -> str:
-    """Return the most telling of a failure's lines: our own or the laboratory's error, else the first."""
-    errors = [match["text"] for line in lines if (match := SHOWN.search(line)) and "ERROR" in line]
-    return (errors[0] if errors else lines[0]).removeprefix("ERROR: ")
+    """Return the most telling of the lines that show a failure: one that names an error, else the first."""
+    told = [match["text"] for line in lines if (match := SHOWN.search(line)) and "ERROR" in line]
+    return (told[0] if told else lines[0]).removeprefix("ERROR: ")
 
 
 def convert_to_vhdx(image: Path, path: Path, *, log: Path) -> Path:
