@@ -1,0 +1,41 @@
+"""Many questions to the guest in one go: under emulation a round trip costs more than the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RECORD, UNIT = "\x1e", "\x1f"
+
+
+def ask(host: Any, commands: dict[str, str]) -> dict[str, str]:
+    """Run shell commands in the guest as root, in one connection and in order.
+
+    Args:
+        host: testinfra's host.
+        commands: name -> command for /bin/sh, in the C locale; its exit code is not looked at.
+
+    Returns:
+        name -> what it printed, standard error included, without the last line break.
+
+    Raises:
+        AssertionError: the connection failed before all had run, so silence never passes for an answer.
+    """
+    script = "export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"
+    for name, command in commands.items():
+        script += f"printf '\\036%s\\037' {name}\n(\n{command}\n) 2>&1\n"
+    result = host.run(script + "printf '\\036end\\037'\n")
+    answers: dict[str, str] = {}
+    for record in result.stdout.split(RECORD)[1:]:
+        name, _, text = record.partition(UNIT)
+        answers[name] = text.rstrip("\n")
+    assert list(answers) == [*commands, "end"], f"the guest did not answer everything: {result.stderr}"
+    return answers
+
+
+def unlike(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Return a line for each name whose value is not the one expected."""
+    return [
+        f"{name}: {found.get(name, 'missing')} instead of {value}"
+        for name, value in expected.items()
+        if found.get(name) != value
+    ]

@@ -1,0 +1,226 @@
+"""What the kernel records: the rules that it has loaded, and an event that really arrives."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+from facts import ask
+
+PERM_MOD = ("chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown")
+XATTR = ("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr")
+OPENING = ("creat", "open", "openat", "open_by_handle_at", "truncate", "ftruncate")
+DELETING = ("unlink", "unlinkat", "rename", "renameat")
+
+WATCHES = {
+    "RHEL-AUDIT-03": {
+        f"/etc/{name}": "audit_rules_usergroup_modification"
+        for name in ("passwd", "shadow", "group", "gshadow", "security/opasswd")
+    },
+    "RHEL-AUDIT-04": {
+        "/var/run/utmp": "session",
+        "/var/log/wtmp": "session",
+        "/var/log/btmp": "session",
+        "/var/log/lastlog": "logins",
+        "/var/log/faillock": "logins",
+    },
+    "RHEL-AUDIT-05": {
+        "/etc/sudoers": "actions",
+        "/etc/sudoers.d": "actions",
+        "/var/log/sudo.log": "maintenance",
+    },
+    "RHEL-AUDIT-09": {"/etc/localtime": "time-change", "/etc/chrony.conf": "time-change"},
+    "RHEL-AUDIT-10": {"/etc/modprobe.d": "modules", "/boot/grub2": "boot"},
+    "RHEL-AUDIT-11": {
+        **{f"/etc/cron.{name}": "tasks" for name in ("allow", "d", "hourly", "daily", "weekly", "monthly")},
+        "/etc/crontab": "tasks",
+        "/var/spool/cron": "tasks",
+        "/etc/systemd": "tasks",
+    },
+    "RHEL-AUDIT-12": {
+        "/etc/audit": "auditconfig",
+        "/etc/rsyslog.conf": "auditconfig",
+        "/etc/rsyslog.d": "auditconfig",
+        "/etc/pam.d": "pam",
+        "/etc/selinux": "MAC-policy",
+        "/etc/ssh/sshd_config": "sshd",
+        "/etc/firewalld": "firewall",
+        "/etc/hosts": "system-locale",
+        "/etc/sysconfig/network-scripts": "system-locale",
+    },
+    "RHEL-AUDIT-13": {
+        "/etc/postfix": "forja-correo",
+        "/etc/aliases": "forja-correo",
+        "/etc/sasl2": "forja-correo",
+    },
+}
+
+PERSON = frozenset({"auid>=1000", "auid!=-1"})
+SYSCALLS = {
+    "RHEL-AUDIT-06": [("perm_mod", PERM_MOD + XATTR, PERSON), ("perm_mod", XATTR, {"auid=0"})],
+    "RHEL-AUDIT-07": [
+        ("access", OPENING, PERSON | {"exit=-EACCES"}),
+        ("access", OPENING, PERSON | {"exit=-EPERM"}),
+    ],
+    "RHEL-AUDIT-08": [("delete", DELETING, PERSON), ("export", ("mount",), PERSON)],
+    "RHEL-AUDIT-09": [("time-change", ("adjtimex", "settimeofday", "clock_settime"), {"auid!=-1"})],
+    "RHEL-AUDIT-10": [("modules", ("init_module", "finit_module", "delete_module"), set())],
+    "RHEL-AUDIT-12": [("system-locale", ("sethostname", "setdomainname"), set())],
+}
+PRIVILEGED = [
+    *(f"/usr/bin/{name}" for name in ("sudo", "su", "passwd", "chage", "mount", "umount", "crontab")),
+    *(f"/usr/sbin/{name}" for name in ("useradd", "userdel", "usermod")),
+]
+
+
+def by_control(table: dict[str, Any]) -> list[Any]:
+    return [pytest.param(value, id=name, marks=pytest.mark.control(name)) for name, value in table.items()]
+
+
+@pytest.fixture(scope="module")
+def facts(host: Any) -> dict[str, str]:
+    return ask(
+        host,
+        {
+            "status": "auditctl -s",
+            "rules": "auditctl -l",
+            "change": "auditctl -w /forja-prueba -p w -k forja-prueba; echo code $?",
+            "files": "augenrules --check; grep -hcE '^-[aw] ' /etc/audit/audit.rules",
+            "service": "systemctl is-active auditd; systemctl is-enabled auditd",
+            "conf": "grep -E '^[a-z]' /etc/audit/auditd.conf",
+            "space": "df --output=size -B M /var/log/audit | tail -n 1",
+            "modes": "stat -c '%n %a %U:%G' /etc/audit/auditd.conf /etc/audit/audit.rules"
+            " /etc/audit/rules.d/*.rules /var/log/audit /var/log/audit/audit.log",
+            # Removed again; the record of it stays.
+            "event": "touch /etc/postfix/.forja-prueba; rm /etc/postfix/.forja-prueba; sleep 2;"
+            " ausearch -k forja-correo --start boot -r | grep -c forja-prueba",
+            "first": "ausearch -m CONFIG_CHANGE,DAEMON_START,SYSTEM_BOOT --start boot -r | tail -n 3",
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def rules(facts: dict[str, str]) -> list[dict[str, Any]]:
+    """Loaded rules: watches as path and permissions, others as system calls and fields; each with its key."""
+    found = []
+    for line in facts["rules"].splitlines():
+        words = line.split()
+        options = list(itertools.pairwise(words))
+        fields = {value for option, value in options if option == "-F"}
+        key = next((value for option, value in options if option == "-k"), "")
+        key = next((value.removeprefix("key=") for value in fields if value.startswith("key=")), key)
+        found.append(
+            {
+                "watch": next((value for option, value in options if option == "-w"), None),
+                "perm": next((value for option, value in options if option == "-p"), None),
+                "calls": {call for option, value in options if option == "-S" for call in value.split(",")},
+                "fields": {value for value in fields if not value.startswith("key=")},
+                "key": key,
+            }
+        )
+    return found
+
+
+@pytest.mark.control("RHEL-AUDIT-01", "CCN681-6.5.i-01")
+def test_auditing_is_on(facts: dict[str, str], seen: Any) -> None:
+    status = dict(line.split(maxsplit=1) for line in facts["status"].splitlines() if " " in line)
+    seen(facts["status"])
+    assert facts["service"].split() == ["active", "enabled"]
+    assert status["enabled"] in ("1", "2")
+    assert int(status["pid"]) > 0
+    assert status["failure"] == "1"
+    assert int(status["backlog_limit"]) >= 8192
+
+
+@pytest.mark.control("RHEL-AUDIT-14")
+def test_rules_are_locked_until_the_next_boot(facts: dict[str, str], seen: Any) -> None:
+    seen(f"{facts['status'].splitlines()[0]}; {facts['change']}")
+    assert "enabled 2" in facts["status"].splitlines()
+    assert "code 0" not in facts["change"]
+
+
+@pytest.mark.control("RHEL-AUDIT-01")
+def test_every_rule_of_the_files_is_loaded(facts: dict[str, str], seen: Any) -> None:
+    written = int(facts["files"].splitlines()[-1])
+    loaded = len(facts["rules"].splitlines())
+    seen(f"{loaded} rules loaded of {written}; {facts['files'].splitlines()[0]}")
+    assert "No change" in facts["files"]
+    assert loaded == written
+    assert loaded > 80
+
+
+@pytest.mark.parametrize("watches", by_control(WATCHES))
+def test_files_are_watched(
+    watches: dict[str, str], plan: Any, rules: list[dict[str, Any]], seen: Any
+) -> None:
+    found = {rule["watch"]: (rule["perm"], rule["key"]) for rule in rules if rule["watch"]}
+    wanted = {plan.platform.path(path): ("wa", key) for path, key in watches.items()}
+    seen("; ".join(f"{path}: {found.get(path)}" for path in wanted))
+    assert {path: found.get(path) for path in wanted} == wanted
+
+
+@pytest.mark.parametrize("expected", by_control(SYSCALLS))
+def test_system_calls_are_recorded(expected: list[Any], rules: list[dict[str, Any]], seen: Any) -> None:
+    missing = []
+    for key, calls, fields in expected:
+        for arch in ("b32", "b64"):
+            matching = [
+                rule for rule in rules if rule["key"] == key and rule["fields"] == fields | {f"arch={arch}"}
+            ]
+            covered = {call for rule in matching for call in rule["calls"]}
+            seen(f"{key} {arch} {sorted(fields)}: {sorted(covered)}")
+            missing += [f"{key} {arch} {sorted(fields)}: {call}" for call in calls if call not in covered]
+    assert not missing
+
+
+@pytest.mark.control("RHEL-AUDIT-05")
+def test_privileged_programs_are_recorded(rules: list[dict[str, Any]], seen: Any) -> None:
+    found = {
+        field.removeprefix("path=")
+        for rule in rules
+        if rule["key"] == "privileged" and PERSON | {"perm=x"} <= rule["fields"]
+        for field in rule["fields"]
+        if field.startswith("path=")
+    }
+    seen(sorted(found))
+    assert not set(PRIVILEGED) - found
+
+
+@pytest.mark.control("RHEL-AUDIT-12")
+def test_readers_of_the_records_are_recorded(rules: list[dict[str, Any]], seen: Any) -> None:
+    found = [rule for rule in rules if rule["key"] == "access-audit-trail"]
+    seen(found)
+    assert len(found) == 1
+    assert PERSON | {"dir=/var/log/audit", "perm=r"} <= found[0]["fields"]
+
+
+@pytest.mark.control("RHEL-AUDIT-13")
+def test_a_change_of_postfix_is_recorded(facts: dict[str, str], seen: Any) -> None:
+    seen(f"records of a file made and removed under /etc/postfix: {facts['event']}")
+    assert int(facts["event"].splitlines()[-1]) >= 2
+
+
+@pytest.mark.control("RHEL-AUDIT-02")
+def test_records_rotate_within_their_partition(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    conf = {name: value for name, _, value in (line.partition(" = ") for line in facts["conf"].splitlines())}
+    partition = int(re.sub(r"\D", "", facts["space"]))
+    kept = int(conf["num_logs"]) * int(conf["max_log_file"])
+    seen(f"{conf['num_logs']} files of {conf['max_log_file']} MiB in {partition} MiB; {facts['conf']}")
+    assert conf["max_log_file_action"] == "ROTATE"
+    assert conf["space_left_action"] == "SYSLOG"
+    assert conf["local_events"] == conf["write_logs"] == "yes"
+    assert partition * 0.5 < kept < partition - int(conf["space_left"])
+    assert int(conf["admin_space_left"]) < int(conf["space_left"])
+
+
+@pytest.mark.control("RHEL-AUDIT-15", "RHEL-AUDIT-16")
+def test_configuration_and_records_are_roots(facts: dict[str, str], seen: Any) -> None:
+    found = {line.split()[0]: line.split()[1:] for line in facts["modes"].splitlines()}
+    seen(facts["modes"])
+    assert {owner for _, owner in found.values()} == {"root:root"}
+    assert found.pop("/var/log/audit")[0] == "700"
+    assert found.pop("/var/log/audit/audit.log")[0] == "600"
+    assert len(found) >= 4
+    assert all(int(mode, 8) & ~0o640 == 0 for mode, _ in found.values())

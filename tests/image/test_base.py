@@ -1,0 +1,430 @@
+"""The operating system below the relay, as it runs: files, kernel, units, packages, logs, time."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+import pytest
+from facts import ask, unlike
+
+SYSCTL = {
+    "RHEL-SYSCTL-01": {
+        "net.ipv4.ip_forward": "0",
+        **{
+            f"net.ipv4.conf.{which}.{key}": "0"
+            for which in ("all", "default")
+            for key in ("send_redirects", "accept_redirects", "secure_redirects")
+        },
+        "net.ipv6.conf.all.accept_redirects": "0",
+        "net.ipv6.conf.default.accept_redirects": "0",
+    },
+    "RHEL-SYSCTL-02": {
+        f"net.{family}.conf.{which}.accept_source_route": "0"
+        for family in ("ipv4", "ipv6")
+        for which in ("all", "default")
+    },
+    "RHEL-SYSCTL-03": {
+        f"net.ipv4.conf.{which}.{key}": "1"
+        for which in ("all", "default")
+        for key in ("rp_filter", "log_martians")
+    },
+    "RHEL-SYSCTL-04": {
+        "net.ipv4.tcp_syncookies": "1",
+        "net.ipv4.icmp_echo_ignore_broadcasts": "1",
+        "net.ipv4.icmp_ignore_bogus_error_responses": "1",
+    },
+    "RHEL-SYSCTL-05": {
+        **{f"net.ipv6.conf.{which}.disable_ipv6": "1" for which in ("all", "default", "lo")},
+        **{f"net.ipv6.conf.{which}.accept_ra": "0" for which in ("all", "default")},
+    },
+    "RHEL-SYSCTL-06": {
+        "kernel.randomize_va_space": "2",
+        "kernel.kptr_restrict": "2",
+        "kernel.dmesg_restrict": "1",
+        "kernel.yama.ptrace_scope": "1",
+        "kernel.unprivileged_bpf_disabled": "1",
+        "net.core.bpf_jit_harden": "2",
+        "kernel.kexec_load_disabled": "1",
+        "kernel.sysrq": "0",
+        "fs.protected_hardlinks": "1",
+        "fs.protected_symlinks": "1",
+    },
+    "RHEL-SYSCTL-07": {"fs.suid_dumpable": "0", "kernel.core_pattern": "|/bin/false"},
+}
+
+MODULES = {
+    "RHEL-MODULE-01": ("cramfs", "freevxfs", "jffs2", "hfs", "hfsplus", "squashfs", "udf"),
+    "RHEL-MODULE-02": ("dccp", "sctp", "rds", "tipc", "can", "atm", "bluetooth"),
+    "RHEL-MODULE-03": ("usb-storage", "uas", "firewire-core", "thunderbolt"),
+}
+
+FOREIGN_SERVERS = (
+    "named dovecot cyrus-master squid telnetd in.telnetd tftpd in.tftpd vsftpd snmpd exim4 smbd"
+    " nfsd rpcbind cupsd httpd apache2 nginx slapd ypserv xinetd avahi-daemon"
+)
+PLUMBING = ("getty@.service", "selinux-autorelabel-mark.service", "rngd.service")
+"""Enabled besides what the overlays name, where they exist: see 00-forja.preset."""
+
+
+def by_control(table: dict[str, Any]) -> list[Any]:
+    return [pytest.param(value, id=name, marks=pytest.mark.control(name)) for name, value in table.items()]
+
+
+@pytest.fixture(scope="module")
+def facts(plan: Any, host: Any) -> dict[str, str]:
+    return ask(
+        host,
+        {
+            "issue_net": "cat /etc/issue.net",
+            "issue": "cat /etc/issue",
+            "motd": "cat /etc/motd",
+            "sockets": "ss -H -tuln",
+            "modes": "stat -c '%n %a %U:%G' /etc/passwd /etc/group /etc/shadow /etc/gshadow"
+            " /etc/ssh/sshd_config /etc/crontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/cron.weekly /etc/cron.monthly"
+            " /etc/cron.allow; ls /etc/cron.deny /etc/at.deny 2>&1; cat /etc/cron.allow",
+            "stray": "find / /home /var /var/log /var/spool/postfix /etc/postfix -xdev"
+            " \\( -path /proc -o -path /sys -o -path /run \\) -prune -o \\( -nouser -o -nogroup -o -type f -perm -0002"
+            " -o -type d -perm -0002 ! -perm -1000 \\) -print",
+            "enabled": "SYSTEMD_OFFLINE=1 systemctl list-unit-files --state=enabled,enabled-runtime"
+            " --no-legend --no-pager",
+            "also": "grep -hrE '^Also=' /usr/lib/systemd/system /etc/systemd/system",
+            "active": "systemctl is-active "
+            + " ".join(f"{plan.platform.service(name)}" for name in plan.services)
+            + "; true",
+            "failed": "systemctl list-units --failed --no-legend --plain --no-pager",
+            "target": "systemctl get-default; systemctl is-active graphical.target; true",
+            "masked": "for u in ctrl-alt-del.target debug-shell.service kdump.service; do"
+            " echo $u $(systemctl is-enabled $u) $(systemctl is-active $u); done",
+            "crash": "cat /sys/kernel/kexec_crash_loaded",
+            "cmdline": "cat /proc/cmdline",
+            "modules": "for m in " + " ".join(name for names in MODULES.values() for name in names) + ";"
+            " do echo $m: $(modprobe -n -v $m); done",
+            "loaded": "cut -d' ' -f1 /proc/modules",
+            "initramfs": f"{plan.platform.tools.list_initramfs}"
+            ' "$(ls /boot/initramfs-$(uname -r).img /boot/initrd.img-$(uname -r) 2> /dev/null | head -n 1)"'
+            " | grep -oE '(hv_vmbus|hv_storvsc|hv_netvsc|virtio_blk|virtio_scsi|virtio_net)\\.ko' | sort -u",
+            "servers": f"for s in {FOREIGN_SERVERS}; do command -v $s; done; true",
+            "compilers": "for s in cc gcc g++ c++ clang make ld as go rustc; do command -v $s; done; true",
+            "name": "hostname; getent ahostsv4 $(hostname) | head -n 1; cat /proc/sys/kernel/printk",
+            "locale": "localectl status; locale -a | grep -i es_ES; readlink -f /etc/localtime;"
+            " timedatectl | grep -i 'rtc in local'",
+            "journal": "ls -d /var/log/journal/$(cat /etc/machine-id)/system.journal;"
+            " journalctl -b -o cat -u systemd-journald | grep -F /var/log/journal",
+            "syslog": "logger -p authpriv.notice -t forja-prueba visto; logger -p user.info -t forja-prueba visto;"
+            " sleep 2; grep -l 'forja-prueba.*visto' /var/log/secure /var/log/messages;"
+            " stat -c '%n %a %U:%G' /var/log/secure /var/log/messages /var/log/cron /var/log/maillog",
+            "logrotate": "logrotate -d /etc/logrotate.conf",
+            "logrotate_job": "systemctl is-active logrotate.timer; ls /etc/cron.daily/logrotate",
+            "chrony": "chronyc -n sources; grep -E '^(server|pool) ' "
+            + plan.platform.path("/etc/chrony.conf"),
+            "selinux": "getenforce; cat /sys/fs/selinux/enforce; sestatus",
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def sysctl(host: Any) -> dict[str, str]:
+    names = " ".join(name for names in SYSCTL.values() for name in names)
+    answer = ask(host, {"sysctl": f"sysctl -e {names}"})["sysctl"]
+    return dict(line.split(" = ", 1) for line in answer.splitlines() if " = " in line)
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.control("RHEL-FILE-01", "RHEL-FILE-02", "RHEL-SSHD-08")
+def test_modes_of_account_and_cron_files(facts: dict[str, str], seen: Any) -> None:
+    found = {
+        line.split()[0]: line.split()[1:] for line in facts["modes"].splitlines() if line.count(" ") == 2
+    }
+    seen(facts["modes"])
+    for name in ("/etc/passwd", "/etc/group"):
+        assert found[name] == ["644", "root:root"]
+    for name in ("/etc/shadow", "/etc/gshadow"):
+        mode, owner = found[name]
+        assert owner in ("root:root", "root:shadow")
+        assert int(mode, 8) & ~(0o640 if owner == "root:shadow" else 0o600) == 0
+    for name in ("/etc/ssh/sshd_config", "/etc/crontab", "/etc/cron.allow"):
+        assert found[name] == ["600", "root:root"]
+    for name in ("d", "hourly", "daily", "weekly", "monthly"):
+        assert found[f"/etc/cron.{name}"] == ["700", "root:root"]
+    assert facts["modes"].count("No such file") == 2, "cron.deny or at.deny exists"
+    assert facts["modes"].splitlines()[-1] == "root"
+
+
+@pytest.mark.control("RHEL-FILE-03", "RHEL-AUDIT-15", "RHEL-AUDIT-16")
+def test_every_declared_file_has_its_owner_and_mode(plan: Any, host: Any, seen: Any) -> None:
+    expected = declared(plan)
+    quoted = " ".join(f"'{path}'" for path in expected)
+    answer = ask(host, {"stat": f"stat -c '%n %a %U:%G' {quoted}"})["stat"]
+    found = {path: rest for path, _, rest in (line.partition(" ") for line in answer.splitlines())}
+    wanted = {path: f"{int(entry.mode, 8):o} {entry.owner}" for path, entry in expected.items()}
+    seen(f"{len(found)} of {len(wanted)} files and folders")
+    assert len(wanted) > 30
+    assert not unlike(wanted, found)
+
+
+def declared(plan: Any) -> dict[str, Any]:
+    """Return the entries of all overlays by their path here, without those that the site did not bring."""
+    entries = {}
+    for overlay in plan.overlays:
+        for entry in (*overlay.dirs, *overlay.files):
+            section, _, key = (entry.site or "").partition(".")
+            if entry.site is None or getattr(getattr(plan.site, section), key) is not None:
+                entries[plan.platform.path(entry.path)] = entry
+    return entries
+
+
+@pytest.mark.control("RHEL-SELINUX-02")
+@pytest.mark.needs("selinux")
+def test_every_declared_file_has_its_type(plan: Any, host: Any, seen: Any) -> None:
+    expected = declared(plan)
+    quoted = " ".join(f"'{path}'" for path in expected)
+    answer = ask(host, {"stat": f"stat -c '%n %C' {quoted}", "restorecon": f"restorecon -nv {quoted}"})
+    found = {
+        path: label.split(":")[2] for path, label in (line.split() for line in answer["stat"].splitlines())
+    }
+    seen(f"{len(found)} labels; restorecon would change: {answer['restorecon'] or 'nothing'}")
+    assert not unlike({path: entry.type for path, entry in expected.items()}, found)
+    assert answer["restorecon"] == ""
+
+
+@pytest.mark.control("RHEL-FILE-04")
+def test_no_stray_files(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["stray"] or "none")
+    assert facts["stray"] == ""
+
+
+# --- Kernel ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expected", by_control(SYSCTL))
+def test_kernel_settings_in_force(expected: dict[str, str], sysctl: dict[str, str], seen: Any) -> None:
+    seen("; ".join(f"{name} = {sysctl.get(name, 'missing')}" for name in expected))
+    assert not unlike(expected, sysctl)
+
+
+@pytest.mark.parametrize("modules", by_control(MODULES))
+def test_modules_can_not_be_loaded(modules: tuple[str, ...], facts: dict[str, str], seen: Any) -> None:
+    found = dict(line.split(": ", 1) for line in facts["modules"].splitlines())
+    loaded = set(facts["loaded"].splitlines())
+    seen("; ".join(f"{name}: {found.get(name)}" for name in modules))
+    # Modules that it depends on may come first; the module itself is what can't be had.
+    assert [name for name in modules if not found.get(name, "").endswith("install /bin/false")] == []
+    assert not {name.replace("-", "_") for name in modules} & loaded
+
+
+@pytest.mark.control("RHEL-BOOT-03")
+def test_initramfs_knows_both_hypervisors(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["initramfs"])
+    drivers = {"hv_vmbus", "hv_storvsc", "hv_netvsc", "virtio_blk", "virtio_scsi", "virtio_net"}
+    assert set(facts["initramfs"].split()) == {f"{name}.ko" for name in drivers}
+
+
+@pytest.mark.control("RHEL-BOOT-06")
+def test_kernel_audits_from_the_start(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["cmdline"])
+    assert {"audit=1", "audit_backlog_limit=8192"} <= set(facts["cmdline"].split())
+    assert not {"selinux=0", "enforcing=0"} & set(facts["cmdline"].split())
+
+
+@pytest.mark.control("RHEL-SELINUX-01")
+@pytest.mark.needs("selinux")
+def test_selinux_is_enforcing(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["selinux"])
+    assert facts["selinux"].splitlines()[:2] == ["Enforcing", "1"]
+    for key, value in (
+        ("Loaded policy name", "targeted"),
+        ("Current mode", "enforcing"),
+        ("Mode from config file", "enforcing"),
+    ):
+        assert re.search(rf"^{key}:\s+{value}$", facts["selinux"], re.MULTILINE)
+
+
+# --- Units and packages ---------------------------------------------------------------------------
+
+
+@pytest.mark.control("CCN681-6.5.b-01")
+def test_only_the_declared_ports_listen(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    found = set()
+    for line in facts["sockets"].splitlines():
+        protocol, _, _, _, local, *_ = line.split()
+        address, _, port = local.rpartition(":")
+        found.add((protocol, "loopback" if is_loopback(address) else "network", int(port)))
+    seen(facts["sockets"])
+    assert found == {
+        (port.protocol, "loopback" if port.reached_from == "loopback" else "network", port.port)
+        for port in plan.ports
+    }
+    assert "[" not in facts["sockets"], "something listens on IPv6"
+
+
+def is_loopback(address: str) -> bool:
+    bare = address.strip("[]").partition("%")[0]
+    return bare != "*" and ipaddress.ip_address(bare).is_loopback
+
+
+@pytest.mark.control("RHEL-SERVICE-01")
+def test_only_declared_units_are_enabled(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    named = [plan.platform.service(name) for name in plan.services] + list(plan.platform.own_services)
+    declared_units = {name if "." in name else f"{name}.service" for name in named}
+    also = {name for line in facts["also"].splitlines() for name in line.removeprefix("Also=").split()}
+    found = {line.split()[0] for line in facts["enabled"].splitlines()}
+    seen(" ".join(sorted(found)))
+    assert declared_units <= found, "a declared unit is not enabled"
+    # Also=: a unit may bring others along, such as NetworkManager its dispatcher.
+    assert not found - declared_units - set(PLUMBING) - also
+
+
+@pytest.mark.control("RHEL-SERVICE-04", "RHEL-LOG-02", "CCN681-6.5.i-01")
+def test_declared_units_run_and_none_failed(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    states = dict(zip(plan.services, facts["active"].split(), strict=True))
+    seen(f"{states}; failed: {facts['failed'] or 'none'}")
+    assert facts["failed"] == ""
+    assert set(states.values()) == {"active"}
+
+
+@pytest.mark.control("RHEL-SERVICE-02", "RHEL-BOOT-04")
+def test_units_that_must_never_start(facts: dict[str, str], seen: Any) -> None:
+    seen(f"{facts['masked']}; kdump image loaded: {facts['crash']}")
+    assert [line.split()[1:] for line in facts["masked"].splitlines()] == [["masked", "inactive"]] * 3
+    assert facts["crash"] == "0"
+
+
+@pytest.mark.control("RHEL-SERVICE-03")
+def test_default_target(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["target"])
+    assert facts["target"].split() == ["multi-user.target", "inactive"]
+
+
+@pytest.mark.control("CCN681-5-02", "RHEL-PACKAGE-03")
+def test_declared_packages_are_installed(plan: Any, host: Any, seen: Any) -> None:
+    names = sorted({real for name in plan.packages for real in plan.platform.packages.get(name, (name,))})
+    answer = ask(
+        host, {"packages": f"for p in {' '.join(names)}; do {plan.platform.tools.query_package} $p; done"}
+    )
+    lines = answer["packages"].splitlines()
+    seen("; ".join(lines))
+    assert len(names) > 10
+    assert len(lines) == len(names)
+    assert not [line for line in lines if "no packages found" in line or "not installed" in line]
+
+
+@pytest.mark.control("CCN681-5-02", "RHEL-SERVICE-02", "RHEL-PACKAGE-03")
+@pytest.mark.needs("rpm")
+def test_excluded_packages_are_absent(plan: Any, host: Any, seen: Any) -> None:
+    patterns = " ".join(f"'{name}'" for name in (*plan.excludes, "hypervfcopyd", "qemu-guest-agent"))
+    answer = ask(host, {"found": f"rpm -qa {patterns}", "count": "rpm -qa | wc -l"})
+    seen(f"{answer['count']} packages; of the excluded: {answer['found'] or 'none'}")
+    assert answer["found"] == ""
+    assert int(answer["count"]) > 100
+
+
+@pytest.mark.control("RHEL-PACKAGE-01")
+def test_no_foreign_servers(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["servers"] or "none")
+    assert facts["servers"] == ""
+
+
+@pytest.mark.control("RHEL-PACKAGE-02")
+def test_no_compilers(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["compilers"] or "none")
+    assert facts["compilers"] == ""
+
+
+# --- Language, banners, logs, time ----------------------------------------------------------------
+
+
+@pytest.mark.control("RHEL-NET-01")
+def test_the_server_knows_its_name(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    name, address, _ = facts["name"].splitlines()
+    seen(f"{name}: {address}")
+    assert name == plan.site.host.name
+    assert address.split()[0] == str(plan.site.network.address.ip)
+
+
+@pytest.mark.control("CCN681-5.1-01")
+def test_system_speaks_spanish(facts: dict[str, str], seen: Any) -> None:
+    seen(facts["locale"])
+    assert "LANG=es_ES.UTF-8" in facts["locale"]
+    assert re.search(r"^es_ES\.utf8$", facts["locale"], re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"(VC Keymap|X11 Layout): es$", facts["locale"], re.MULTILINE)
+    assert "/usr/share/zoneinfo/Europe/Madrid" in facts["locale"]
+    assert "RTC in local TZ: no" in facts["locale"]
+
+
+@pytest.mark.control("RHEL-BANNER-01", "RHEL-BANNER-02")
+@pytest.mark.parametrize("name", ["issue", "issue_net"])
+def test_legal_notice(name: str, plan: Any, facts: dict[str, str], seen: Any) -> None:
+    seen(facts[name])
+    assert "ACCESO RESTRINGIDO A PERSONAL AUTORIZADO" in facts[name]
+    assert "queda registrada" in facts[name]
+    assert "\\" not in facts[name], "agetty would expand it"
+    assert plan.platform.mark is None or plan.platform.mark.es in facts[name]
+
+
+@pytest.mark.control("RHEL-BANNER-03")
+def test_message_after_login(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    seen(facts["motd"])
+    assert plan.site.host.name in facts["motd"]
+    assert plan.platform.mark is None or plan.platform.mark.es in facts["motd"]
+
+
+@pytest.mark.control("RHEL-LOG-01")
+def test_journal_is_on_the_disk(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    size = next(mount.size_mib for mount in plan.profile.mounts if mount.path == "/var/log") // 4
+    seen(facts["journal"])
+    assert facts["journal"].startswith("/var/log/journal/")
+    found = re.search(r"max ([\d.]+)([MG])", facts["journal"])
+    assert found, "journald does not say that it writes there"
+    assert float(found[1]) * {"M": 1, "G": 1024}[found[2]] == pytest.approx(size, rel=0.1)
+
+
+@pytest.mark.control("RHEL-LOG-02", "CCN681-6.5.i-01")
+def test_rsyslog_writes_what_it_is_told(facts: dict[str, str], seen: Any) -> None:
+    lines = facts["syslog"].splitlines()
+    seen(facts["syslog"])
+    assert lines[:2] == ["/var/log/secure", "/var/log/messages"]
+    modes = {line.split()[0]: line.split()[1:] for line in lines[2:] if "No such file" not in line}
+    assert {"/var/log/secure", "/var/log/messages"} <= set(modes)
+    assert all(value == ["600", "root:root"] for value in modes.values())
+
+
+@pytest.mark.control("RHEL-LOG-03")
+def test_logs_are_kept_long_enough(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    kept: dict[str, int] = {}
+    count = 0
+    for line in facts["logrotate"].splitlines():
+        if found := re.search(r"\((\d+) rotations\)", line):
+            count = int(found[1]) * (30 if "monthly" in line else 7 if "weekly" in line else 1)
+        elif found := re.search(r"considering log (\S+)", line):
+            kept[found[1]] = count
+    names = ["secure", "messages", "cron", "maillog", "boot.log", "sudo.log", "wtmp", "btmp"]
+    seen({name: kept.get(f"/var/log/{name}") for name in names} | {"job": facts["logrotate_job"]})
+    assert not re.search(r"^error:", facts["logrotate"], re.MULTILINE)
+    assert [name for name in names if kept.get(f"/var/log/{name}", 0) < plan.profile.values.log_days] == []
+    job = facts["logrotate_job"].splitlines()
+    assert job[0] == "active" or job[-1] == "/etc/cron.daily/logrotate", "nothing runs logrotate"
+
+
+@pytest.mark.control("RHEL-TIME-01")
+def test_time_comes_from_the_site(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    lines = facts["chrony"].splitlines()
+    asked = [line.split()[1] for line in lines if line.startswith(("server ", "pool "))]
+    known = {line.split()[1] for line in lines if line.startswith("^")}
+    seen(facts["chrony"])
+    assert asked == list(plan.site.time.servers)
+    addresses = {server for server in asked if re.fullmatch(r"[\d.]+", server)}
+    assert addresses <= known, "chronyd does not ask a server of the site"
+    assert len(known) <= len(asked)
+
+
+@pytest.mark.control("RHEL-TIME-02")
+def test_chronyd_does_not_listen(facts: dict[str, str], seen: Any) -> None:
+    ports = {
+        line.split()[4].rpartition(":")[2] for line in facts["sockets"].splitlines() if line.startswith("udp")
+    }
+    seen(f"UDP ports that listen: {sorted(ports) or 'none'}")
+    assert not ports & {"123", "323"}

@@ -1,0 +1,255 @@
+"""What gets through: the rules that the kernel has, and real connections from every kind of client."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from facts import ask
+
+GREETING_SECONDS = 90.0
+"""Within which a server that is reached greets: smtpd asks a DNS server that may not be there first."""
+
+SILENCE_SECONDS = 15.0
+CLOSED = 24
+"""A port that the plan does not open, forwarded to the guest for this test."""
+
+LISTENER = f"""
+import os, socket, threading
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("0.0.0.0", {CLOSED})); s.listen(16)
+threading.Timer(120, os._exit, [0]).start()
+while True:
+    c, _ = s.accept(); c.sendall(b"forja"); c.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def facts(host: Any) -> dict[str, str]:
+    return ask(
+        host,
+        {
+            "state": "systemctl is-active firewalld; systemctl is-enabled firewalld",
+            "others": "for u in nftables iptables ip6tables; do systemctl is-enabled $u.service; done; true",
+            "default": "firewall-cmd --get-default-zone",
+            "active": "firewall-cmd --get-active-zones",
+            "logged": "firewall-cmd --get-log-denied",
+            "lockdown": "firewall-cmd --query-lockdown",
+            "interfaces": "ls /sys/class/net",
+            "drop": "firewall-cmd --zone=drop --list-all",
+            "trusted": "firewall-cmd --zone=trusted --list-all",
+            "permanent": "firewall-cmd --permanent --zone=drop --list-rich-rules",
+            "runtime": "firewall-cmd --zone=drop --list-rich-rules",
+            "nft": "nft -j list ruleset",
+            "addresses6": "cat /proc/net/if_inet6",
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def rules(facts: dict[str, str]) -> list[dict[str, Any]]:
+    """Every rule that the kernel has, of firewalld's tables."""
+    objects = json.loads(facts["nft"])["nftables"]
+    found = [item["rule"] for item in objects if "rule" in item]
+    assert found, "the kernel has no rules at all"
+    return found
+
+
+def fields(text: str) -> dict[str, str]:
+    """Return the `name: value` lines of firewall-cmd --list-all."""
+    pairs = (line.strip().partition(":") for line in text.splitlines()[1:] if ":" in line)
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def wanted_rules(plan: Any) -> set[str]:
+    """The rules that the site's networks give, as firewall-cmd writes them."""
+    opened = {
+        f'rule family="ipv4" source address="{network}" port port="{port.port}"'
+        f' protocol="{port.protocol}" accept'
+        for port in plan.ports
+        for network in plan.networks(port)
+    }
+    echo = {
+        f'rule family="ipv4" source address="{network}" icmp-type name="echo-request" accept'
+        for network in plan.site.admin.networks
+    }
+    return opened | echo
+
+
+@pytest.mark.control("CCN681-6.5.k-01", "RHEL-FIREWALL-01")
+def test_firewalld_runs_alone(facts: dict[str, str], seen: Any) -> None:
+    seen(f"firewalld: {facts['state']}; nftables, iptables, ip6tables: {facts['others']}")
+    assert facts["state"].split() == ["active", "enabled"]
+    assert set(facts["others"].split()) <= {"masked"}
+    assert len(facts["others"].split()) == 3
+
+
+@pytest.mark.control("RHEL-FIREWALL-02")
+def test_the_default_zone_drops(facts: dict[str, str], seen: Any) -> None:
+    zone = fields(facts["drop"])
+    lines = facts["active"].splitlines()
+    zones = {line.split()[0] for line in lines if line and not line.startswith(" ")}
+    seen(f"{facts['default']}; {facts['active']}; {facts['drop']}")
+    assert facts["default"] == "drop"
+    assert zone["target"] == "DROP"
+    assert zones <= {"drop", "trusted"}, "an interface or a network lies in another zone"
+    # NetworkManager puts its interface into the zone by name; where it does not, the default zone has it all the same.
+    assert set(zone["interfaces"].split()) <= set(facts["interfaces"].split()) - {"lo"}
+    assert [zone[key] for key in ("services", "ports", "protocols", "forward-ports", "source-ports")] == [
+        ""
+    ] * 5
+    assert zone["masquerade"] == "no"
+    assert facts["lockdown"] == "yes"
+
+
+@pytest.mark.control("RHEL-FIREWALL-02", "CCN681-6.5.5-02")
+def test_what_no_rule_lets_in_is_dropped_by_the_kernel(rules: list[dict[str, Any]], seen: Any) -> None:
+    """The input chain of firewalld ends in the zone's drop; only the zone's allow chain accepts by port."""
+    dropped = [rule for rule in rules if rule["chain"] == "filter_IN_drop" and {"drop": None} in rule["expr"]]
+    accepted = {
+        rule["chain"]
+        for rule in rules
+        if {"accept": None} in rule["expr"] and "dport" in json.dumps(rule["expr"])
+    }
+    seen(f"drop in filter_IN_drop: {len(dropped)}; chains that accept a port: {sorted(accepted)}")
+    assert dropped
+    assert accepted <= {"filter_IN_drop_allow"}
+
+
+@pytest.mark.control("CCN681-6.5.5-01")
+def test_rules_are_the_sites_networks(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    wanted = wanted_rules(plan)
+    seen(facts["runtime"])
+    assert set(facts["runtime"].splitlines()) == wanted
+    assert set(facts["permanent"].splitlines()) == wanted
+
+
+@pytest.mark.control("CCN681-6.5.5-01")
+def test_kernel_accepts_ports_from_those_networks_only(
+    plan: Any, rules: list[dict[str, Any]], seen: Any
+) -> None:
+    found = set()
+    for rule in rules:
+        if rule["chain"] != "filter_IN_drop_allow" or {"accept": None} not in rule["expr"]:
+            continue
+        matches = [part["match"] for part in rule["expr"] if "match" in part]
+        values = {
+            match["left"]["payload"]["field"]: match["right"]
+            for match in matches
+            if "payload" in match["left"]
+        }
+        if "dport" in values:
+            found.add((values["dport"], _network(values.get("saddr"))))
+    seen(sorted(str(item) for item in found))
+    assert found == {(port.port, str(network)) for port in plan.ports for network in plan.networks(port)}
+
+
+def _network(address: Any) -> str:
+    if address is None:
+        return "anywhere"
+    if isinstance(address, str):
+        return f"{address}/32"
+    return f"{address['prefix']['addr']}/{address['prefix']['len']}"
+
+
+@pytest.mark.control("CCN681-6.5.5-01")
+def test_each_client_reaches_its_ports_and_no_other(plan: Any, guest: Any, seen: Any) -> None:
+    clients = {name: address for name, address in guest.clients.items() if address is not None}
+    ports = [port for port in plan.ports if port.reached_from != "loopback" and port.protocol == "tcp"]
+    assert {"admin", "outsider"} <= set(clients)
+    tries = [
+        (port.port, client, _allowed(plan, port, clients[client])) for port in ports for client in clients
+    ]
+    with ThreadPoolExecutor(max_workers=len(tries)) as pool:
+        reached = list(pool.map(lambda item: _greets(guest, *item), tries))
+    lines = [
+        f"{client} -> {port}: {'reached' if got else 'dropped'}"
+        for (port, client, _), got in zip(tries, reached, strict=True)
+    ]
+    seen("; ".join(lines))
+    wrong = [line for line, (_, _, allowed), got in zip(lines, tries, reached, strict=True) if got != allowed]
+    assert not wrong
+
+
+@pytest.mark.control("CCN681-6.5.5-02")
+def test_an_open_socket_is_not_reached_without_a_rule(host: Any, guest: Any, seen: Any) -> None:
+    """A listener that answers inside the guest, and not outside, even for the administrators."""
+    python = "$(command -v python3 || echo /usr/libexec/platform-python)"
+    started = host.run(f"(setsid {python} -c '{LISTENER}' > /dev/null 2>&1 &) ; sleep 3")
+    inside = host.run(f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{CLOSED}; head -c 5 <&3'")
+    clients = [name for name, address in guest.clients.items() if address is not None]
+    with ThreadPoolExecutor(max_workers=len(clients)) as pool:
+        outside = list(pool.map(lambda client: _greets(guest, CLOSED, client, False), clients))
+    seen(f"inside: {inside.stdout}; outside: {dict(zip(clients, outside, strict=True))}")
+    assert started.rc == 0
+    assert inside.stdout == "forja", "the listener did not start, so its silence outside proves nothing"
+    assert not any(outside)
+
+
+def _allowed(plan: Any, port: Any, address: str) -> bool:
+    return any(ipaddress.IPv4Address(address) in network for network in plan.networks(port))
+
+
+def _greets(guest: Any, port: int, client: str, expected: bool) -> bool:
+    """Whether the server's first byte arrives. A connection proves nothing: QEMU's forwarding takes all."""
+    seconds = GREETING_SECONDS if expected else SILENCE_SECONDS
+    try:
+        with guest.connect(port, client) as connection:
+            connection.settimeout(seconds)
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+@pytest.mark.control("RHEL-FIREWALL-03")
+def test_echo_is_for_administrators(plan: Any, rules: list[dict[str, Any]], seen: Any) -> None:
+    found = [
+        rule["expr"]
+        for rule in rules
+        if {"accept": None} in rule["expr"] and "echo-request" in json.dumps(rule["expr"])
+    ]
+    networks = {
+        _network(match["right"])
+        for expression in found
+        for match in (part["match"] for part in expression if "match" in part)
+        if match["left"].get("payload", {}).get("field") == "saddr"
+    }
+    seen(f"echo-request accepted from {sorted(networks)}")
+    assert len(found) == len(plan.site.admin.networks)
+    assert networks == {str(network) for network in plan.site.admin.networks}
+
+
+@pytest.mark.control("RHEL-FIREWALL-04")
+def test_loopback_is_trusted_alone(facts: dict[str, str], seen: Any) -> None:
+    zone = fields(facts["trusted"])
+    seen(facts["trusted"])
+    assert zone["interfaces"] == "lo"
+    assert zone["sources"] == ""
+    for address, family in (("127.0.0.1", "ipv4"), ("::1", "ipv6")):
+        assert (
+            f'rule family="{family}" source address="{address}" destination NOT address="{address}" drop'
+            in facts["trusted"]
+        )
+
+
+@pytest.mark.control("RHEL-FIREWALL-05")
+def test_drops_are_logged(facts: dict[str, str], rules: list[dict[str, Any]], seen: Any) -> None:
+    logging = [rule["chain"] for rule in rules if any("log" in part for part in rule["expr"])]
+    seen(f"LogDenied={facts['logged']}; {logging}")
+    assert facts["logged"] == "unicast"
+    assert "filter_IN_drop" in logging
+
+
+@pytest.mark.control("RHEL-FIREWALL-06")
+def test_nothing_over_ipv6(rules: list[dict[str, Any]], facts: dict[str, str], seen: Any) -> None:
+    accepted = [
+        rule["expr"]
+        for rule in rules
+        if rule["chain"] == "filter_IN_drop_allow" and '"ip6"' in json.dumps(rule["expr"])
+    ]
+    seen(f"IPv6 addresses: {facts['addresses6'] or 'none'}; rules that accept IPv6: {accepted}")
+    assert facts["addresses6"] == "", "an interface has an IPv6 address"
+    assert not accepted
