@@ -96,7 +96,7 @@ def test_the_default_zone_drops(facts: dict[str, str], seen: Any) -> None:
     assert facts["default"] == "drop"
     assert zone["target"] == "DROP"
     assert zones <= {"drop", "trusted"}, "an interface or a network lies in another zone"
-    # NetworkManager puts its interface into the zone by name; where it does not, the default zone has it all the same.
+    # NetworkManager puts its interface into the zone by name; elsewhere the default zone has it all the same.
     assert set(zone["interfaces"].split()) <= set(facts["interfaces"].split()) - {"lo"}
     assert [zone[key] for key in ("services", "ports", "protocols", "forward-ports", "source-ports")] == [
         ""
