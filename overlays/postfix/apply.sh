@@ -15,11 +15,17 @@ sed -i '/^mail\.\*/d' /etc/rsyslog.conf
 for file in /etc/logrotate.d/syslog /etc/logrotate.d/rsyslog; do
     [ ! -f "$file" ] || sed -i '\,^/var/log/maillog$,d' "$file"
 done
+# Debian's package has rsyslog listen inside the jail.
+rm -f /etc/rsyslog.d/postfix.conf
 for log in /var/log/maillog /var/log/maillog.err; do
     [ -e "$log" ] || : >"$log"
     chown root:root "$log"
     chmod 0600 "$log"
 done
+
+# Keys that packages made here and now, and that every machine made from the image would share. Nothing uses them.
+rm -f /etc/pki/tls/private/postfix.key /etc/pki/tls/certs/postfix.pem
+rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 
 /usr/libexec/forja/jaula
 

@@ -1,0 +1,141 @@
+"""SMTP sessions with the guest, and looks at what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from facts import ask
+
+if TYPE_CHECKING:
+    from conftest import Guest
+
+SMTP_SECONDS = 90.0
+"""An emulated machine, whose resolver may have no server to answer."""
+
+Facts = dict[str, list[str]]
+
+
+def look(host: Any, commands: dict[str, str]) -> Facts:
+    """Return what commands print in the guest, as lines that are not empty."""
+    return {
+        name: [line for line in text.splitlines() if line.strip()]
+        for name, text in ask(host, commands).items()
+    }
+
+
+def read_main_cf(host: Any) -> dict[str, str]:
+    """Return the parameters that main.cf sets, as Postfix reads it."""
+    lines = look(host, {"main": "postconf -n 2>/dev/null"})["main"]
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+
+
+def tls_context(**versions: ssl.TLSVersion) -> ssl.SSLContext:
+    """Return a client that takes whatever the server offers, so that a refusal is the server's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name, version in versions.items():
+            setattr(context, name, version)
+    return context
+
+
+def exactly(version: ssl.TLSVersion) -> ssl.SSLContext:
+    return tls_context(minimum_version=version, maximum_version=version)
+
+
+@contextlib.contextmanager
+def talk(guest: Guest, port: int, client: str, helo: str = "cliente.ejemplo.org") -> Iterator[smtplib.SMTP]:
+    """A session after the greeting; past postscreen's wait for a peer that is new."""
+    with guest.connect(port, client) as sock:
+        sock.settimeout(SMTP_SECONDS)
+        smtp = smtplib.SMTP(local_hostname=helo, timeout=SMTP_SECONDS)
+        smtp.sock = sock
+        code, text = smtp.getreply()
+        assert code == 220, f"greeting: {code} {text!r}"
+        yield smtp
+
+
+@contextlib.contextmanager
+def secure(
+    guest: Guest, port: int, client: str, context: ssl.SSLContext | None = None, *, hello: bool = True
+) -> Iterator[smtplib.SMTP]:
+    """A session under TLS, after EHLO unless told otherwise."""
+    with talk(guest, port, client) as smtp:
+        smtp.ehlo()
+        smtp._host = guest.address  # type: ignore[attr-defined]
+        assert smtp.starttls(context=context or tls_context())[0] == 220
+        if hello:
+            smtp.ehlo()
+        yield smtp
+
+
+def recipient(smtp: smtplib.SMTP, to: str, sender: str = "") -> tuple[int, str]:
+    """Return the answer to a recipient, the transaction undone."""
+    answer = smtp.docmd(f"MAIL FROM:<{sender}>")
+    if answer[0] == 250:
+        answer = smtp.docmd(f"RCPT TO:{to}")
+    smtp.docmd("RSET")
+    return answer[0], answer[1].decode(errors="replace")
+
+
+def send(smtp: smtplib.SMTP, message: str, to: str = "alguien@destino.example") -> tuple[int, str]:
+    """Return the answer at the end of a message."""
+    for command, expected in (
+        ("MAIL FROM:<prueba@ejemplo.org>", 250),
+        (f"RCPT TO:<{to}>", 250),
+        ("DATA", 354),
+    ):
+        code, text = smtp.docmd(command)
+        assert code == expected, f"{command}: {code} {text!r}"
+    smtp.send(message.replace("\n", "\r\n") + "\r\n.\r\n")
+    code, text = smtp.getreply()
+    return code, text.decode(errors="replace")
+
+
+def await_line(host: Any, command: str, seconds: float = 40) -> str:
+    """Return what a command prints as soon as it prints something; empty if it never does."""
+    end = time.monotonic() + seconds
+    while True:
+        said: str = host.run(command).stdout.strip()
+        if said or time.monotonic() > end:
+            return said
+        time.sleep(1)
+
+
+def forget_clients(host: Any) -> None:
+    """Make postscreen test every client anew."""
+    reload_postscreen(host, "rm -f /var/lib/postfix/postscreen_cache.db")
+
+
+def reload_postscreen(host: Any, change: str) -> None:
+    """Make a change by a shell command, and have postscreen follow it: its old process must have gone."""
+    host.check_output(
+        f"old=$(pgrep -o -x postscreen); {change} && postfix reload 2>/dev/null; i=0;"
+        ' while [ -n "$old" ] && kill -0 "$old" 2>/dev/null && [ $i -lt 60 ]; do sleep 1; i=$((i + 1)); done'
+    )
+
+
+def early_talker(sock: socket.socket) -> smtplib.SMTP:
+    """Talk before the greeting is over; return the session after the answer to EHLO."""
+    sock.settimeout(SMTP_SECONDS)
+    sock.sendall(b"EHLO bot.destino.example\r\n")
+    smtp = smtplib.SMTP(local_hostname="bot.destino.example", timeout=SMTP_SECONDS)
+    smtp.sock = sock
+    code, said = smtp.getreply()
+    if code == 220:  # postscreen may answer EHLO in place of the greeting's last line
+        code, said = smtp.getreply()
+    assert code == 250, f"{code} {said!r}"
+    smtp.ehlo_resp = said
+    smtp.esmtp_features = {word.decode().lower().split()[0]: "" for word in smtp.ehlo_resp.splitlines()[1:]}
+    smtp.does_esmtp = True
+    return smtp
