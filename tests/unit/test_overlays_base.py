@@ -18,25 +18,26 @@ from builder.make.overlay import Member, collect_members
 ROOT = Path(__file__).parents[2]
 
 SSHD_8_0 = set(
-    (
-        "acceptenv addressfamily allowagentforwarding allowgroups allowstreamlocalforwarding "
-        "allowtcpforwarding allowusers authenticationmethods authorizedkeyscommand "
-        "authorizedkeyscommanduser authorizedkeysfile authorizedprincipalscommand "
-        "authorizedprincipalscommanduser authorizedprincipalsfile banner casignaturealgorithms "
-        "challengeresponseauthentication chrootdirectory ciphers clientalivecountmax clientaliveinterval "
-        "compression denygroups denyusers disableforwarding exposeauthinfo fingerprinthash forcecommand "
-        "gatewayports gssapiauthentication gssapicleanupcredentials gssapistrictacceptorcheck "
-        "hostbasedacceptedkeytypes hostbasedauthentication hostbasedusesnamefrompacketonly hostcertificate "
-        "hostkey hostkeyagent hostkeyalgorithms ignorerhosts ignoreuserknownhosts ipqos "
-        "kbdinteractiveauthentication kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd "
-        "kerberosticketcleanup kexalgorithms listenaddress logingracetime loglevel macs match maxauthtries "
-        "maxsessions maxstartups passwordauthentication permitemptypasswords permitlisten permitopen "
-        "permitrootlogin permittty permittunnel permituserenvironment permituserrc pidfile port "
-        "printlastlog printmotd pubkeyacceptedkeytypes pubkeyauthentication rekeylimit revokedkeys rdomain "
-        "setenv streamlocalbindmask streamlocalbindunlink strictmodes subsystem syslogfacility tcpkeepalive "
-        "trustedusercakeys usedns usepam versionaddendum x11displayoffset x11forwarding x11uselocalhost "
-        "xauthlocation "
-    ).split()
+    re.findall(
+        r"\w+",
+        """
+acceptenv addressfamily allowagentforwarding allowgroups allowstreamlocalforwarding allowtcpforwarding
+allowusers authenticationmethods authorizedkeyscommand authorizedkeyscommanduser authorizedkeysfile
+authorizedprincipalscommand authorizedprincipalscommanduser authorizedprincipalsfile banner
+casignaturealgorithms challengeresponseauthentication chrootdirectory ciphers clientalivecountmax
+clientaliveinterval compression denygroups denyusers disableforwarding exposeauthinfo fingerprinthash
+forcecommand gatewayports gssapiauthentication gssapicleanupcredentials gssapistrictacceptorcheck
+hostbasedacceptedkeytypes hostbasedauthentication hostbasedusesnamefrompacketonly hostcertificate hostkey
+hostkeyagent hostkeyalgorithms ignorerhosts ignoreuserknownhosts ipqos kbdinteractiveauthentication
+kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd kerberosticketcleanup kexalgorithms
+listenaddress logingracetime loglevel macs match maxauthtries maxsessions maxstartups passwordauthentication
+permitemptypasswords permitlisten permitopen permitrootlogin permittty permittunnel permituserenvironment
+permituserrc pidfile port printlastlog printmotd pubkeyacceptedkeytypes pubkeyauthentication rekeylimit
+revokedkeys rdomain setenv streamlocalbindmask streamlocalbindunlink strictmodes subsystem syslogfacility
+tcpkeepalive trustedusercakeys usedns usepam versionaddendum x11displayoffset x11forwarding x11uselocalhost
+xauthlocation
+""",
+    )
 )
 """Keywords of sshd_config(5) in OpenSSH 8.0; it has no Include (8.2)."""
 
