@@ -1,7 +1,12 @@
 for hook in /usr/lib/forja/apply.d/*.sh; do
     [ -e "$hook" ] || continue
     report "aplica ${hook##*/}"
-    /bin/sh "$hook"
+    if ! said=$(/bin/sh "$hook" 2>&1); then
+        printf '%s\n' "$said"
+        report "ERROR: ${hook##*/}: $(printf '%s' "$said" | tail -n 1)"
+        exit 1
+    fi
+    printf '%s\n' "$said"
 done
 # Owner and mode are declared for every file; a hook or a package's trigger may have changed them since.
 while IFS=$'\t' read -r mode owner _ path; do
