@@ -70,8 +70,9 @@ def _deb822_entries(apt: Path) -> Iterator[tuple[str, str]]:
                 key.lower(): value.split()
                 for key, value in re.findall(r"^([\w-]+):[ \t]*((?:.|\n[ \t])*)", stanza, re.MULTILINE)
             }
-            if "deb" in fields.get("types", ()) and "main" in fields.get("components", ()):
-                if fields.get("enabled", ["yes"])[0] != "no":
-                    for uri in fields.get("uris", ()):
-                        for suite in fields.get("suites", ()):
-                            yield uri, suite
+            if "deb" not in fields.get("types", ()) or "main" not in fields.get("components", ()):
+                continue
+            if fields.get("enabled", ["yes"])[0] != "no":
+                yield from (
+                    (uri, suite) for uri in fields.get("uris", ()) for suite in fields.get("suites", ())
+                )

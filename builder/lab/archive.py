@@ -20,6 +20,10 @@ class Entry:
     target: str = ""
     mode: int = 0o644
 
+    def content(self) -> bytes:
+        """Return the bytes of a file; none for the others."""
+        return self.data or b""
+
 
 def read_tar(archive: Path, wanted: Iterable[str], *, top: str = "") -> dict[str, Entry]:
     """Return files and links of a tar archive by their path without a leading ``./``.
@@ -46,8 +50,7 @@ def read_tar(archive: Path, wanted: Iterable[str], *, top: str = "") -> dict[str
                 entries[path] = entries[merged_path(member.linkname.removeprefix(top))]
             elif member.isfile():
                 content = tar.extractfile(member)
-                assert content is not None
-                entries[path] = Entry(content.read(), mode=member.mode & 0o7777)
+                entries[path] = Entry(content.read() if content else b"", mode=member.mode & 0o7777)
     return entries
 
 
@@ -96,7 +99,9 @@ def write_initrd(path: Path, entries: Mapping[str, Entry], *, epoch: int) -> Non
     out = bytearray()
     for number, (name, entry) in enumerate(with_parents(entries).items(), 1):
         kind = 0o120000 if entry.target else 0o040000 if entry.data is None else 0o100000
-        out += _cpio_member(name, entry.target.encode() or entry.data or b"", kind | entry.mode, number, epoch)
+        out += _cpio_member(
+            name, entry.target.encode() or entry.data or b"", kind | entry.mode, number, epoch
+        )
     out += _cpio_member("TRAILER!!!", b"", 0, 0, 0)
     out += b"\0" * (-len(out) % 512)
     path.write_bytes(gzip.compress(bytes(out), 9, mtime=0))

@@ -120,6 +120,7 @@ label returntomain
 menu end
 """
 
+# ruff: noqa: E501 - a menu of RHEL's, as it is
 GRUB_CFG = """\
 set default="1"
 

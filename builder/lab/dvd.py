@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builder.lab import boot
-from builder.lab.archive import Entry, read_tar
+from builder.lab.archive import read_tar
 from builder.lab.content import Content
 from builder.lab.rootfs import BASE_PACKAGES, Rootfs, make_rootfs, rootfs_key
 from builder.lab.stage2 import make_initrd, make_product, read_kernel, source_digest
@@ -75,10 +75,10 @@ def make_tree(content: Content, rootfs: Rootfs, tree: Path, *, log: Path, epoch:
         (tree / folder).mkdir(parents=True)
     loaders = read_tar(rootfs.boot, (*boot.ISOLINUX_FILES.values(),), top="boot/")
     for name, source in boot.ISOLINUX_FILES.items():
-        _write(tree / "isolinux" / name, loaders[source])
+        (tree / "isolinux" / name).write_bytes(loaders[source].content())
     signed = read_tar(rootfs.root, boot.EFI_FILES.values())
     for name, source in boot.EFI_FILES.items():
-        _write(tree / "EFI/BOOT" / name, signed[source])
+        (tree / "EFI/BOOT" / name).write_bytes(signed[source].content())
 
     release, kernel = read_kernel(rootfs)
     (tree / "images/pxeboot/vmlinuz").write_bytes(kernel)
@@ -124,7 +124,7 @@ def make_esp(image: Path, efi: Path, content: Content, *, log: Path, epoch: int)
 
 def pack_squashfs(archive: Path, image: Path, *, log: Path, epoch: int) -> None:
     """Write a squashfs of a tar archive; nobody has to be root for it."""
-    argv = ["mksquashfs", "-", str(image), "-tar", "-no-progress", "-exit-on-error"]
+    argv = ["mksquashfs", "-", str(image), "-tar", "-root-mode", "0755", "-no-progress", "-exit-on-error"]
     argv += ["-comp", "zstd", "-Xcompression-level", "6"]
     # A shell only to open the archive as its standard input: it is too big to hand over as bytes.
     argv = ["sh", "-c", 'exec "$@" <"$0"', str(archive), *argv]
@@ -150,13 +150,8 @@ def write_iso(content: Content, tree: Path, mbr: Path, iso: Path, *, log: Path, 
 
 def _hybrid_mbr(rootfs: Rootfs, work: Path) -> Path:
     path = work / "isohdpfx.bin"
-    _write(path, read_tar(rootfs.boot, [boot.HYBRID_MBR], top="boot/")[boot.HYBRID_MBR])
+    path.write_bytes(read_tar(rootfs.boot, [boot.HYBRID_MBR], top="boot/")[boot.HYBRID_MBR].content())
     return path
-
-
-def _write(path: Path, entry: Entry) -> None:
-    assert entry.data is not None
-    path.write_bytes(entry.data)
 
 
 @contextmanager

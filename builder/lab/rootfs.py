@@ -20,7 +20,34 @@ SUITE = "bookworm"
 RECIPE = Path(__file__).parent / "recipe"
 MMDEBSTRAP_SECONDS = 3600
 
-BASE_PACKAGES = ["linux-image-cloud-amd64", "initramfs-tools", "kmod", "systemd", "systemd-sysv", "udev", "dbus", "iproute2", "login", "passwd", "lvm2", "xfsprogs", "e2fsprogs", "dosfstools", "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "shim-signed", "efibootmgr", "locales", "kbd", "console-setup", "tzdata"]
+BASE_PACKAGES = [
+    "linux-image-cloud-amd64",
+    "initramfs-tools",
+    "kmod",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "iproute2",
+    "login",
+    "passwd",
+    "lvm2",
+    "xfsprogs",
+    "e2fsprogs",
+    "dosfstools",
+    "grub2-common",
+    "grub-pc-bin",
+    "grub-efi-amd64-bin",
+    "grub-efi-amd64-signed",
+    "shim-signed",
+    "efibootmgr",
+    "locales",
+    "kbd",
+    "console-setup",
+    "tzdata",
+    "apt",
+    "libnss-myhostname",
+]
 """Installed whatever the kickstart asks: what Anaconda itself adds to a package selection (kernel,
 boot loaders, tools of the file systems used) and what @core would bring."""
 

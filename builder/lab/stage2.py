@@ -20,10 +20,11 @@ HERE = Path(__file__).parent
 HOME = "usr/lib/laboratorio"
 PYTHON_PACKAGES = ("pykickstart", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
 
-MODULES = (
-    "virtio_pci virtio_blk virtio_scsi virtio_net hv_vmbus hv_storvsc hv_netvsc ata_piix ahci nvme usb-storage "
-    "sd_mod sr_mod isofs vfat nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 squashfs overlay loop xfs dm-mod efivarfs"
-).split()
+MODULES = tuple(
+    """virtio_pci virtio_blk virtio_scsi virtio_net hv_vmbus hv_storvsc hv_netvsc ata_piix ahci nvme sd_mod
+    sr_mod usb-storage isofs vfat nls_cp437 nls_iso8859-1 nls_ascii nls_utf8 squashfs overlay loop xfs dm-mod
+    efivarfs""".split()  # noqa: SIM905
+)
 """Kernel modules that the initrd loads; the cloud kernel lacks some of them (ahci), and has others
 built in."""
 
@@ -48,16 +49,15 @@ def read_kernel(rootfs: Rootfs) -> tuple[str, bytes]:
     kernels = sorted(path for path in list_tar(rootfs.root) if path.startswith("boot/vmlinuz-"))
     if not kernels:
         raise StageFailed("the laboratory's root file system has no kernel")
-    data = read_tar(rootfs.root, [kernels[-1]])[kernels[-1]].data
-    assert data is not None
-    return kernels[-1].removeprefix("boot/vmlinuz-"), data
+    kernel = read_tar(rootfs.root, [kernels[-1]])[kernels[-1]]
+    return kernels[-1].removeprefix("boot/vmlinuz-"), kernel.content()
 
 
 def make_initrd(path: Path, rootfs: Rootfs, release: str, *, epoch: int) -> None:
     """Write the initrd: busybox, the modules that reach the medium, and ``/init``."""
     folder = f"usr/lib/modules/{release}/"
     modules = read_tar(rootfs.root, [folder])
-    order = module_order(_text(modules[f"{folder}modules.dep"]), MODULES)
+    order = module_order(modules[f"{folder}modules.dep"].content().decode(), MODULES)
     entries = {
         "init": Entry((HERE / "live/init").read_bytes(), mode=0o755),
         "bin/busybox": read_tar(rootfs.stage2, ["usr/bin/busybox"], top="stage2/")["usr/bin/busybox"],
@@ -68,7 +68,7 @@ def make_initrd(path: Path, rootfs: Rootfs, release: str, *, epoch: int) -> None
     write_initrd(path, entries, epoch=epoch)
 
 
-def module_order(modules_dep: str, wanted: tuple[str, ...] | list[str]) -> list[str]:
+def module_order(modules_dep: str, wanted: tuple[str, ...]) -> list[str]:
     """Return the files to load for the modules wanted, each after those it needs.
 
     Args:
@@ -147,7 +147,3 @@ def compiled_files() -> Iterator[tuple[str, Entry]]:
             where = PurePosixPath(name)
             tag = sys.implementation.cache_tag
             yield f"{where.parent}/__pycache__/{where.stem}.{tag}.pyc", Entry(compiled.read_bytes())
-
-
-def _text(entry: Entry) -> str:
-    return (entry.data or b"").decode()

@@ -31,19 +31,20 @@ def main() -> None:
     if not source.argument(cmdline, "inst.ks"):
         console.say("ERROR: no inst.ks among the kernel's arguments: nothing to install; powering off")
         finish.stop(finish.POWER_OFF)
+    console.progress("the installer starts")
     state = State()
     try:
         install(cmdline, state)
     except InstallError as error:
         _run_after_failure(state, KS_SCRIPT_ONERROR)
         _end_in_error(str(error))
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the machine must not stay on in silence
+    except BaseException as error:
         console.tail(traceback.format_exc())
         _run_after_failure(state, KS_SCRIPT_TRACEBACK)
         _run_after_failure(state, KS_SCRIPT_ONERROR)
         _end_in_error(f"the installer itself failed: {type(error).__name__}: {error}")
-    assert state.kickstart is not None
-    ending = next(line for line in reversed(state.kickstart.lines) if line.words[0] in finish.ENDINGS)
+    lines = state.kickstart.lines if state.kickstart else ()
+    ending = next(line for line in reversed(lines) if line.words[0] in finish.ENDINGS)
     console.progress(ending.words[0])
     console.say(console.DONE)
     device = source.device_of(source.REPO) if "--eject" in ending.words else ""

@@ -78,7 +78,9 @@ def _set_password(name: str, crypted: str) -> None:
 
 def _add_key(name: str, key: str) -> None:
     entry = next(
-        line.split(":") for line in (SYSROOT / "etc/passwd").read_text().splitlines() if line.startswith(f"{name}:")
+        line.split(":")
+        for line in (SYSROOT / "etc/passwd").read_text().splitlines()
+        if line.startswith(f"{name}:")
     )
     folder = SYSROOT / entry[5].lstrip("/") / ".ssh"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -33,10 +33,14 @@ def check_bootloader(data: Any) -> None:
     """
     boot = data.bootloader
     if boot.password and not (boot.isCrypted and HASH.fullmatch(boot.password)):
-        raise InstallError(f"bootloader (line {boot.lineno}): --password must be --iscrypted and grub.pbkdf2.sha512")
+        raise InstallError(
+            f"bootloader (line {boot.lineno}): --password must be --iscrypted and grub.pbkdf2.sha512"
+        )
 
 
-def kernel_arguments(filesystems: list[storage.Filesystem], plan: storage.Plan, append: str, cmdline: str) -> str:
+def kernel_arguments(
+    filesystems: list[storage.Filesystem], plan: storage.Plan, append: str, cmdline: str
+) -> str:
     """Return the installed system's kernel arguments.
 
     Args:
@@ -158,10 +162,12 @@ def efi_stub(identity: str, prefix: str) -> str:
 
 def _install_efi(plan: storage.Plan, identity: str, prefix: str) -> None:
     write_file(SYSROOT / "boot/efi/EFI/debian/grub.cfg", efi_stub(identity, prefix), 0o700)
-    place = plan.place("/boot/efi")
-    assert place is not None
+    place = next(place for place in plan.places if place.request.key == "/boot/efi")
     entries = run(["efibootmgr"], doing="read the firmware's boot list")
     for number in re.findall(rf"^Boot([0-9A-F]{{4}})\*? {LABEL}(?:\s|$)", entries, re.MULTILINE):
-        run(["efibootmgr", "--quiet", "--bootnum", number, "--delete-bootnum"], doing="take out an old boot entry")
+        run(
+            ["efibootmgr", "--quiet", "--bootnum", number, "--delete-bootnum"],
+            doing="take out an old boot entry",
+        )
     argv = ["efibootmgr", "--quiet", "--create", "--disk", f"/dev/{place.disk}", "--part", str(place.number)]
     run([*argv, "--label", LABEL, "--loader", LOADER], doing="add an entry to the firmware's boot list")

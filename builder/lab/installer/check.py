@@ -25,8 +25,8 @@ HONOURED: dict[str, str] = {
     "lang": "addsupport",
     "keyboard": "vckeymap xlayouts",
     "timezone": "isUtc utc ntpservers nontp",
-    "network": "bootproto device hostname ip netmask gateway nameserver nodns noipv4 noipv6 onboot activate no-activate "
-    "nodefroute mtu bindto",
+    "network": "bootproto device hostname ip netmask gateway nameserver nodns noipv4 noipv6 onboot activate "
+    "no-activate nodefroute mtu bindto",
     "rootpw": "lock iscrypted",
     "user": "name iscrypted password groups uid gid gecos shell homedir lock",
     "group": "name gid",

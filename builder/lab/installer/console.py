@@ -10,7 +10,9 @@ import contextlib
 import time
 from pathlib import Path
 
-LOG = Path("/tmp/anaconda.log")
+from .program import TMP
+
+LOG = TMP / "anaconda.log"
 DONE = "instalación terminada"
 
 
@@ -33,7 +35,7 @@ def say(text: str) -> None:
         active = ""
     for device in consoles(active):
         # A port that exists but has no hardware behind it refuses to be written to.
-        with contextlib.suppress(OSError), open(device, "w", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), Path(device).open("w", encoding="utf-8") as file:
             file.write(lines)
     with contextlib.suppress(OSError), LOG.open("a", encoding="utf-8") as file:
         file.write(lines)

@@ -9,7 +9,7 @@ import shutil
 import struct
 from pathlib import Path
 
-from .program import SYSROOT, write_file
+from .program import SYSROOT, TMP, write_file
 
 POWER_OFF, RESTART, HALT = 0x4321FEDC, 0x01234567, 0xCDEF0123  # reboot(2)
 ENDINGS = {"poweroff": POWER_OFF, "shutdown": POWER_OFF, "reboot": RESTART, "halt": HALT}
@@ -32,7 +32,7 @@ def keep_records(kickstart: Path, nosave: str) -> None:
     if not omitted & {"all", "logs"}:
         folder = SYSROOT / "var/log/anaconda"
         folder.mkdir(mode=0o755, exist_ok=True)
-        for log in sorted(Path("/tmp").glob("*.log")):
+        for log in sorted(TMP.glob("*.log")):
             shutil.copyfile(log, folder / log.name)
             (folder / log.name).chmod(0o600)
 

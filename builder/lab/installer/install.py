@@ -67,7 +67,7 @@ def install(cmdline: str, state: State) -> None:
     storage.mount_api()
     write_file(SYSROOT / "etc/fstab", storage.fstab(filesystems))
     if orders.purge:
-        console.progress(f"take out {len(orders.purge)} packages that nothing asks for")
+        console.progress(f"take out what nothing asks for: {', '.join(orders.purge)}")
         _purge(orders.purge, filesystems)
 
     console.progress("install the boot loader")
@@ -124,7 +124,16 @@ def _check_sources(kickstart: Kickstart) -> None:
 
 def unpack() -> None:
     """Unpack the payload; the ESP gets plain copies, since FAT knows neither owners nor modes."""
-    argv = ["unsquashfs", "-force", "-no-progress", "-dest", str(SYSROOT), "-excludes", str(IMAGE), "boot/efi"]
+    argv = [
+        "unsquashfs",
+        "-force",
+        "-no-progress",
+        "-dest",
+        str(SYSROOT),
+        "-excludes",
+        str(IMAGE),
+        "boot/efi",
+    ]
     run(argv, doing="unpack the system")
     shutil.copytree("/boot/efi", SYSROOT / "boot/efi", dirs_exist_ok=True, copy_function=shutil.copyfile)
 

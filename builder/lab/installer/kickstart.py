@@ -57,12 +57,17 @@ class _Parser(KickstartParser):  # type: ignore[misc]
     def __init__(self, handler: Any, **options: Any) -> None:
         self.lines: list[Line] = []
         self.files: list[str] = []
+        self.failed = ""
         super().__init__(handler, **options)
 
     def readKickstart(self, f: str, reset: bool = True) -> None:
         self.files.append(f)
         try:
             super().readKickstart(f, reset)
+        except (KickstartError, KickstartWarning, ValueError):
+            # Where it happened: the innermost file, as this unwinds.
+            self.failed = self.failed or f
+            raise
         finally:
             self.files.pop()
 
@@ -164,6 +169,5 @@ def _errors_for_people(parser: _Parser) -> Iterator[None]:
         number = getattr(error, "lineno", None)
         if number is None and parser.lines:
             number = parser.lines[-1].number
-        file = parser.files[-1] if parser.files else "the kickstart"
         text = " ".join(str(getattr(error, "message", "") or error).split())
-        raise InstallError(f"kickstart {file} line {number or '?'}: {text}") from error
+        raise InstallError(f"kickstart {parser.failed} line {number or '?'}: {text}") from error

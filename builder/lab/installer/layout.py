@@ -64,7 +64,9 @@ class Group:
     reserved_percent: int = 0
 
 
-def share_space(requests: Sequence[Request], space: int, sizes: Sequence[int], limits: Sequence[int]) -> list[int]:
+def share_space(
+    requests: Sequence[Request], space: int, sizes: Sequence[int], limits: Sequence[int]
+) -> list[int]:
     """Return the sizes after the growing requests have shared the space that is left.
 
     Args:

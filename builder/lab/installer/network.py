@@ -37,7 +37,9 @@ def resolve_device(word: str) -> tuple[str, str]:
         if up or devices:
             name = (up or list(devices))[0]
             return name, devices[name]
-    raise InstallError(f"network --device={word}: this machine has {', '.join(devices) or 'no network device'}")
+    raise InstallError(
+        f"network --device={word}: this machine has {', '.join(devices) or 'no network device'}"
+    )
 
 
 def _has_link(name: str) -> bool:

@@ -58,7 +58,9 @@ def parse_status(text: str) -> dict[str, Installed]:
 
 
 def _names(text: str, separator: str) -> list[str]:
-    return [re.split(r"[\s(:\[]", part.strip(), maxsplit=1)[0] for part in text.split(separator) if part.strip()]
+    return [
+        re.split(r"[\s(:\[]", part.strip(), maxsplit=1)[0] for part in text.split(separator) if part.strip()
+    ]
 
 
 def resolve_name(spec: str, packages: Iterable[str]) -> tuple[str, str] | None:
@@ -77,7 +79,10 @@ def resolve_name(spec: str, packages: Iterable[str]) -> tuple[str, str] | None:
 
 
 def select_packages(
-    data: Any, mapping: Mapping[str, Iterable[str]], not_shown: Mapping[str, str], installed: Mapping[str, Installed]
+    data: Any,
+    mapping: Mapping[str, Iterable[str]],
+    not_shown: Mapping[str, str],
+    installed: Mapping[str, Installed],
 ) -> Selection:
     """Translate %packages into Debian packages.
 
@@ -120,7 +125,8 @@ def select_packages(
         if not data.handleMissing:  # KS_MISSING_PROMPT
             raise InstallError(f"%packages: the medium has no {', '.join(missing)}")
         notes += [Note(f"%packages {spec}", "no está en el DVD (--ignoremissing)") for spec in missing]
-    unwanted = {debian for spec in excluded for debian in mapping.get(spec, ())}
+    # A group that is excluded is only not asked for; a package that is excluded must not come at all.
+    unwanted = {debian for spec in data.excludedList for debian in mapping.get(spec, ())}
     return Selection(frozenset(wanted - unwanted), frozenset(unwanted), tuple(notes))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LOG = Path("/tmp/program.log")
+TMP = Path("/tmp")  # noqa: S108 - of the installer's own system, where Anaconda keeps its logs, too
+LOG = TMP / "program.log"
 SYSROOT = Path("/mnt/sysimage")
 
 
@@ -61,7 +63,7 @@ def run(
     except OSError as error:
         raise InstallError(f"could not {doing}: {words[0]}: {error.strerror}") from error
     with LOG.open("a", encoding="utf-8") as log:
-        log.write(f"+ {shlex.join(words)}\n{done.stdout}")
+        log.write(f"[{time.clock_gettime(time.CLOCK_BOOTTIME):.1f}] + {shlex.join(words)}\n{done.stdout}")
     if done.returncode not in accept:
         said = " / ".join(line.strip() for line in done.stdout.splitlines()[-3:] if line.strip())
         raise InstallError(f"could not {doing}: {Path(words[0]).name} exited with {done.returncode}: {said}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import console
-from .program import InstallError
+from .program import TMP, InstallError
 
 SECTIONS = {0: "%pre", 1: "%post", 2: "%traceback", 3: "%pre-install", 4: "%onerror"}
 
@@ -41,13 +41,13 @@ def run_script(script: Any, root: Path) -> tuple[int, str]:
     handle, name = tempfile.mkstemp(prefix="ks-script-", dir=inside / "tmp")
     os.write(handle, script.script.encode())
     os.close(handle)
-    os.chmod(name, 0o700)
+    Path(name).chmod(0o700)
     if script.logfile:
         log = inside / script.logfile.lstrip("/")
         log.parent.mkdir(parents=True, exist_ok=True)
     else:
-        log = Path("/tmp") / f"{Path(name).name}.log"
-    argv = [script.interp, f"/tmp/{Path(name).name}"]
+        log = TMP / f"{Path(name).name}.log"
+    argv = [script.interp, str(TMP / Path(name).name)]
     if script.inChroot:
         argv = ["chroot", str(root), *argv]
     env = {
@@ -60,7 +60,13 @@ def run_script(script: Any, root: Path) -> tuple[int, str]:
     try:
         with log.open("wb") as out:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, cwd="/", check=False
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd="/",
+                check=False,
             )
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode
     except OSError as error:
@@ -68,5 +74,3 @@ def run_script(script: Any, root: Path) -> tuple[int, str]:
     finally:
         Path(name).unlink(missing_ok=True)
     return code, log.read_text(encoding="utf-8", errors="replace")
-
-

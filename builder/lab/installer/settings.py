@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,8 @@ from .program import SYSROOT, InstallError, run, write_file
 UNITS = ("usr/lib/systemd/system", "etc/systemd/system")
 
 PRESET_ENABLED = frozenset(
-    "sshd chronyd auditd rsyslog crond firewalld NetworkManager atd irqbalance tuned kdump hypervkvpd "
-    "hypervvssd hypervfcopyd qemu-guest-agent sssd rngd mdmonitor lvm2-monitor libstoragemgmt smartd".split()
+    """sshd chronyd auditd rsyslog crond firewalld NetworkManager atd irqbalance tuned kdump hypervkvpd
+    hypervvssd hypervfcopyd qemu-guest-agent sssd rngd mdmonitor lvm2-monitor libstoragemgmt smartd""".split()  # noqa: SIM905
 )
 """RHEL units that its presets start by themselves (redhat-release 8.3, 90-default.preset); any other
 unit of the mapping, like postfix, stays off until the kickstart enables it, whatever Debian would do."""
@@ -46,7 +47,7 @@ def _locale_name(lang: str) -> str:
 
 
 def xkb_layout(keyboard: Any) -> tuple[str, str]:
-    """Return layout and variant for ``keyboard``: the first of --xlayouts ("es (nodeadkeys)"), or the keymap."""
+    """Return layout and variant: the first of --xlayouts ("es (nodeadkeys)"), or else the keymap."""
     if keyboard.x_layouts:
         match = re.fullmatch(r"\s*(\w+)\s*(?:\((\w+)\))?\s*", keyboard.x_layouts[0])
         if not match:
@@ -66,10 +67,7 @@ def configure_settings(kickstart: Kickstart) -> None:
     if layout:
         keymap = data.keyboard.vc_keymap or data.keyboard.keyboard or layout
         write_file(SYSROOT / "etc/vconsole.conf", f'KEYMAP="{keymap}"\n')
-        write_file(
-            SYSROOT / "etc/default/keyboard",
-            f'XKBMODEL="pc105"\nXKBLAYOUT="{layout}"\nXKBVARIANT="{variant}"\nXKBOPTIONS=""\nBACKSPACE="guess"\n',
-        )
+        _set_keyboard(layout, variant)
     zone = data.timezone.timezone or "America/New_York"  # Anaconda's own default
     localtime = SYSROOT / "etc/localtime"
     localtime.unlink(missing_ok=True)
@@ -78,6 +76,21 @@ def configure_settings(kickstart: Kickstart) -> None:
     write_file(SYSROOT / "etc/adjtime", f"0.0 0 0.0\n0\n{'UTC' if data.timezone.isUtc else 'LOCAL'}\n")
     if data.timezone.ntpservers:
         _set_time_servers(list(data.timezone.ntpservers))
+
+
+def _set_keyboard(layout: str, variant: str) -> None:
+    """Write the console's keyboard; what the payload has compiled for the same one stays usable."""
+    path = SYSROOT / "etc/default/keyboard"
+    values = {"MODEL": "pc105", "LAYOUT": layout, "VARIANT": variant, "OPTIONS": ""}
+    text = "".join(f'XKB{name}="{value}"\n' for name, value in values.items()) + 'BACKSPACE="guess"\n'
+    same = path.is_file() and path.read_text() == text
+    for cached in (SYSROOT / "etc/console-setup").glob("cached_*"):
+        if same:
+            os.utime(cached)  # they count only when newer than the files they were made from
+        else:
+            cached.unlink()
+    if not same:
+        write_file(path, text)
 
 
 def _set_time_servers(servers: list[str]) -> None:
@@ -90,8 +103,9 @@ def _set_time_servers(servers: list[str]) -> None:
 
 
 def unit_exists(unit: str, root: Path = SYSROOT) -> bool:
-    """Say whether a root file system has a service unit."""
-    return any((root / folder / f"{unit}.service").exists() for folder in UNITS)
+    """Say whether a root file system has a service: a unit, or a script that systemd makes one of."""
+    native = any((root / folder / f"{unit}.service").exists() for folder in UNITS)
+    return native or (root / "etc/init.d" / unit).exists()
 
 
 def select_services(

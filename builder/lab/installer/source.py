@@ -13,9 +13,8 @@ REPO = Path("/run/install/repo")
 COPY = Path("/run/install/ks.cfg")
 HELD = Path("/run/install/kickstart")
 
-KNOWN_ARGUMENTS = frozenset(
-    "inst.stage2 inst.ks inst.text inst.cmdline inst.repo inst.nosave inst.gpt inst.graphical inst.noverifyssl".split()
-)
+KNOWN_ARGUMENTS = ("stage2", "ks", "text", "cmdline", "repo", "nosave", "gpt", "graphical", "noverifyssl")
+"""Arguments ``inst.<word>`` that are understood, or make no difference here."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,10 @@ def argument(cmdline: str, name: str) -> str:
 
 
 def unknown_arguments(cmdline: str) -> list[str]:
-    """Return the installer's arguments (inst.*, rd.live.check) that mean nothing here."""
+    """Return the installer's arguments (inst.*, rd.live.*) that mean nothing here."""
     words = [word.partition("=")[0] for word in cmdline.split()]
-    return [word for word in words if word == "rd.live.check" or word.startswith("inst.") and word not in KNOWN_ARGUMENTS]
+    known = [f"inst.{word}" for word in KNOWN_ARGUMENTS]
+    return [word for word in words if word.startswith(("inst.", "rd.live.")) and word not in known]
 
 
 def parse_source(value: str) -> KickstartSource:

@@ -55,7 +55,11 @@ def usable_disks() -> dict[str, int]:
     found = {}
     for device in sorted(BLOCK.iterdir()):
         name = device.name
-        if (device / "partition").exists() or not (device / "device").exists() or name.startswith(("sr", "fd")):
+        if (
+            (device / "partition").exists()
+            or not (device / "device").exists()
+            or name.startswith(("sr", "fd"))
+        ):
             continue
         sectors = int((device / "size").read_text())
         holds_medium = any(line.split()[0].startswith(f"/dev/{name}") for line in _mounts())
@@ -89,7 +93,9 @@ def plan_storage(kickstart: Kickstart, sizes: dict[str, int], *, efi: bool) -> P
     for request in requests:
         disk = request.disk
         if not disk and len(disks) > 1:
-            raise InstallError(f"part {request.key} names no disk (--ondisk), and there are {', '.join(disks)}")
+            raise InstallError(
+                f"part {request.key} names no disk (--ondisk), and there are {', '.join(disks)}"
+            )
         disk = disk or disks[0]
         if disk not in disks:
             raise InstallError(f"part {request.key} is on {disk}, which is not among {', '.join(disks)}")
@@ -107,7 +113,9 @@ def _chosen_disks(data: Any, sizes: dict[str, int]) -> list[str]:
     ignored = [disk_name(word) for word in data.ignoredisk.ignoredisk]
     missing = [name for name in only if name not in sizes]
     if missing:
-        raise InstallError(f"ignoredisk names {', '.join(missing)}; this machine has {', '.join(sizes) or 'no disk'}")
+        raise InstallError(
+            f"ignoredisk names {', '.join(missing)}; this machine has {', '.join(sizes) or 'no disk'}"
+        )
     disks = only or [name for name in sizes if name not in ignored]
     if not disks:
         raise InstallError("there is no disk to install on")
@@ -158,7 +166,9 @@ def _volume_group(kickstart: Kickstart, group: Any, places: Iterable[layout.Plac
     unknown = [name for name in group.physvols if name not in known]
     where = kickstart.line("volgroup", group).where
     if unknown:
-        raise InstallError(f"volgroup {group.vgname} ({where}) names {', '.join(unknown)}, which no part makes")
+        raise InstallError(
+            f"volgroup {group.vgname} ({where}) names {', '.join(unknown)}, which no part makes"
+        )
     requests = []
     for volume in kickstart.data.logvol.lvList:
         if volume.vgname != group.vgname:
@@ -194,7 +204,9 @@ def _check_plan(kickstart: Kickstart, plan: Plan, *, efi: bool) -> None:
     groups = {group.name for group in plan.groups}
     for volume in kickstart.data.logvol.lvList:
         if volume.vgname not in groups:
-            raise InstallError(f"logvol {volume.mountpoint} names volume group '{volume.vgname}', which is not made")
+            raise InstallError(
+                f"logvol {volume.mountpoint} names volume group '{volume.vgname}', which is not made"
+            )
     keys = [place.request.key for place in plan.places]
     keys += [request.key for group in plan.groups for request in group.requests]
     twice = {key for key in keys if key.startswith("/") and keys.count(key) > 1}
@@ -258,10 +270,22 @@ def make_storage(plan: Plan) -> list[Filesystem]:
         run(argv, doing=f"make volume group {group.name}")
         extents = layout.volume_extents(group, [place.size for place in volumes])
         for request, count in zip(group.requests, extents, strict=True):
-            argv = ["lvcreate", "--yes", "-Wn", "-Zn", "--extents", str(count), "--name", request.name, group.name]
+            argv = [
+                "lvcreate",
+                "--yes",
+                "-Wn",
+                "-Zn",
+                "--extents",
+                str(count),
+                "--name",
+                request.name,
+                group.name,
+            ]
             run(argv, doing=f"make logical volume {group.name}/{request.name}")
             made.append(_make_filesystem(request, mapper_device(group.name, request.name), "mapper"))
-    return sorted(made, key=lambda fs: (fs.fstype == "swap", fs.mountpoint.rstrip("/").count("/"), fs.mountpoint))
+    return sorted(
+        made, key=lambda fs: (fs.fstype == "swap", fs.mountpoint.rstrip("/").count("/"), fs.mountpoint)
+    )
 
 
 def _make_filesystem(request: layout.Request, device: str, kind: str) -> Filesystem:

@@ -66,13 +66,24 @@ printf '%s (no es RHEL) \\n \\l\n\n' "$name" >"$root/etc/issue"
 printf '%s (no es RHEL)\n' "$name" >"$root/etc/issue.net"
 : >"$root/etc/motd"
 
+# The console's keyboard map takes a minute to compile under emulation: here it is, for a Spanish keyboard.
+# The installer writes the same file for the same keyboard, and throws these away for any other.
+printf 'XKBMODEL="pc105"\nXKBLAYOUT="es"\nXKBVARIANT=""\nXKBOPTIONS=""\nBACKSPACE="guess"\n' \
+    >"$root/etc/default/keyboard"
+chroot "$root" setupcon --save-only --force
+
+# Kernel links in / are Debian's habit, not RHEL's.
+printf 'do_symlinks = no\n' >"$root/etc/kernel-img.conf"
+rm -f "$root"/vmlinuz* "$root"/initrd.img*
+
 # Nothing of the machine that made it.
 : >"$root/etc/machine-id"
 rm -f "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/apt/apt.conf.d/99mmdebstrap"
-rm -f "$root/var/lib/dbus/machine-id" "$root/etc/resolv.conf" "$root/etc/mailname" \
+rm -f "$root/var/lib/dbus/machine-id" "$root/etc/resolv.conf" \
     "$root/var/lib/systemd/random-seed" "$root/etc/ssl/private/ssl-cert-snakeoil.key" \
     "$root/etc/ssl/certs/ssl-cert-snakeoil.pem" "$root/usr/sbin/policy-rc.d"
 : >"$root/etc/resolv.conf"
+printf 'localhost.localdomain\n' >"$root/etc/mailname"
 printf 'localhost\n' >"$root/etc/hostname"
 printf '127.0.0.1   localhost localhost.localdomain\n::1         localhost localhost.localdomain\n' \
     >"$root/etc/hosts"
