@@ -116,7 +116,11 @@ def rules(facts: dict[str, str]) -> list[dict[str, Any]]:
                 "watch": next((value for option, value in options if option == "-w"), None),
                 "perm": next((value for option, value in options if option == "-p"), None),
                 "calls": {call for option, value in options if option == "-S" for call in value.split(",")},
-                "fields": {value for value in fields if not value.startswith("key=")},
+                "fields": {
+                    value.replace("auid!=unset", "auid!=-1")
+                    for value in fields
+                    if not value.startswith("key=")
+                },
                 "key": key,
             }
         )
