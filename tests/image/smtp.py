@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ SMTP_SECONDS = 90.0
 """An emulated machine, whose resolver may have no server to answer."""
 
 Facts = dict[str, list[str]]
+
+PATIENCE = 2
+silent: Counter[int] = Counter()
+"""Sessions in a row that a port did not greet: after PATIENCE of them nobody waits that long again."""
 
 
 def look(host: Any, commands: dict[str, str]) -> Facts:
@@ -57,11 +62,14 @@ def exactly(version: ssl.TLSVersion) -> ssl.SSLContext:
 def talk(guest: Guest, port: int, client: str, helo: str = "cliente.ejemplo.org") -> Iterator[smtplib.SMTP]:
     """A session after the greeting; past postscreen's wait for a peer that is new."""
     with guest.connect(port, client) as sock:
-        sock.settimeout(SMTP_SECONDS)
+        sock.settimeout(SMTP_SECONDS if silent[port] < PATIENCE else 10)
         smtp = smtplib.SMTP(local_hostname=helo, timeout=SMTP_SECONDS)
         smtp.sock = sock
+        silent[port] += 1
         code, text = smtp.getreply()
+        silent[port] = 0
         assert code == 220, f"greeting: {code} {text!r}"
+        sock.settimeout(SMTP_SECONDS)
         yield smtp
 
 
