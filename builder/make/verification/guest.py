@@ -97,7 +97,16 @@ def boot_guest(
             time.sleep(1)
         seconds = time.monotonic() - began
         say(f"SSH answered after {seconds:.0f} s")
-        yield Guest(plan, cell, config, clients, seconds)
+        # The one connection, which every later ssh joins by its socket.
+        master = cell.inside(["ssh", "-F", config, "-M", "-N", SSH_NAME])
+        with start(master, doing="keep the SSH connection", log=log, stdout_to_log=True, grace=0.0):
+            while not _answers(cell, config, "-O", "check"):
+                time.sleep(0.2)
+                if time.monotonic() > deadline:
+                    raise StageFailed(
+                        "the guest answered by SSH once, and then no more", hint=f"see {serial}"
+                    )
+            yield Guest(plan, cell, config, clients, seconds)
 
 
 def network_option(plan: Plan) -> str:
@@ -130,17 +139,15 @@ Host {SSH_NAME}
   UserKnownHostsFile {work / "known_hosts"}
   StrictHostKeyChecking accept-new
   LogLevel ERROR
-  ControlMaster auto
   ControlPath {work / "ssh.socket"}
-  ControlPersist 30m
   ServerAliveInterval 20
 """
     )
     return path
 
 
-def _answers(cell: Cell, config: Path) -> bool:
-    argv = cell.inside(["ssh", "-F", config, SSH_NAME, "true"])
+def _answers(cell: Cell, config: Path, *how: str) -> bool:
+    argv = cell.inside(["ssh", "-F", config, *how, SSH_NAME, *([] if how else ["true"])])
     return run(argv, doing="reach the guest by SSH", accept=range(256), timeout=120).returncode == 0
 
 
