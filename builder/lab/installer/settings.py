@@ -108,6 +108,12 @@ def unit_exists(unit: str, root: Path = SYSROOT) -> bool:
     return native or (root / "etc/init.d" / unit).exists()
 
 
+def unit_enabled(unit: str, root: Path = SYSROOT) -> bool:
+    """Say whether something starts a service at boot in a root file system."""
+    wants = any((root / "etc/systemd/system").glob(f"*.wants/{unit}.service"))
+    return wants or any((root / "etc").glob(f"rc[2-5].d/S[0-9][0-9]{unit}"))
+
+
 def select_services(
     kickstart: Kickstart, mapping: Mapping[str, str], not_shown: Mapping[str, str], root: Path
 ) -> tuple[dict[str, bool], list[Note]]:
@@ -143,7 +149,12 @@ def select_services(
 def configure_services(states: Mapping[str, bool]) -> None:
     """Enable and disable units of the target; those whose package was taken out are left alone."""
     for verb, wanted in (("enable", True), ("disable", False)):
-        units = [f"{unit}.service" for unit, state in states.items() if state is wanted and unit_exists(unit)]
+        units = [
+            f"{unit}.service"
+            for unit, state in states.items()
+            # systemctl is slow under emulation, and most units are as they should be already.
+            if state is wanted and unit_exists(unit) and unit_enabled(unit) is not wanted
+        ]
         if units:
             run(["systemctl", "--quiet", verb, *units], doing=f"{verb} {', '.join(units)}", chroot=True)
 

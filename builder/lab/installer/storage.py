@@ -308,7 +308,7 @@ def _make_filesystem(request: layout.Request, device: str, kind: str) -> Filesys
         case _:
             # RHEL 8.3's mkfs.xfs makes file systems from 16 MiB on; later ones want a flag below 300 MiB.
             small = ["--unsupported"] if request.size < 304 else []
-            argv = ["mkfs.xfs", "-q", "-f", "-m", f"uuid={identity}", *small, *label]
+            argv = ["mkfs.xfs", "-q", "-f", "-K", "-m", f"uuid={identity}", *small, *label]
     run([*argv, *extra, device], doing=f"make the file system of {request.key}")
     fstype = "vfat" if request.fstype == "efi" else request.fstype
     spec = device if kind == "mapper" else f"UUID={identity}"
