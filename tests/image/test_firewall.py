@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from facts import ask
 
-GREETING_SECONDS = 90.0
+GREETING_SECONDS = 180.0
 """Within which a server that is reached greets: smtpd asks a DNS server that may not be there first."""
 
 SILENCE_SECONDS = 15.0
