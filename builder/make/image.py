@@ -49,6 +49,9 @@ AFTER_FAILURE_SECONDS = 4.0
 """How long the console is still read after a failure, for the lines that explain it."""
 
 
+SILENCE_SECONDS = 1200.0
+
+
 @dataclass(frozen=True)
 class Resources:
     """What the machine that installs gets."""
@@ -122,8 +125,14 @@ def write_values(
     return path
 
 
-def run_packer(values: Path, serial: Path, log: Path) -> None:
+def run_packer(
+    values: Path, serial: Path, log: Path, *, only: str = "forja.qemu.image", silence: float = SILENCE_SECONDS
+) -> None:
     """Run Packer to its end, watching the guest's console.
+
+    Args:
+        only: Packer's name of the one source to build; one that matches nothing is no error to Packer.
+        silence: seconds without a word on the console after which nothing is expected any more.
 
     Raises:
         StageFailed: the console showed a failure, Packer failed, or the guest never said it was sealed.
@@ -139,13 +148,22 @@ def run_packer(values: Path, serial: Path, log: Path) -> None:
     console = Console(serial)
     sealed = False
     with open_cell() as cell:
-        options = ["-color=false", "-timestamp-ui", "-only=forja.qemu.image", f"-var-file={values}"]
+        options = ["-color=false", "-timestamp-ui", f"-only={only}", f"-var-file={values}"]
         words = cell.inside([packer, "build", *options, TEMPLATES])
         with start(
             words, doing="build the image with Packer", log=log, stdout_to_log=True, env=env
         ) as program:
+            heard, said = time.monotonic(), 0
             while program.running():
                 sealed = watch(console, log) or sealed
+                if console.position != said:
+                    heard, said = time.monotonic(), console.position
+                if time.monotonic() - heard > silence:
+                    raise StageFailed(
+                        f"the machine has said nothing on its console for {silence:.0f} s: it does not boot "
+                        "from the medium, or hangs",
+                        hint=f"its console is in {serial}",
+                    )
                 time.sleep(0.3)
             sealed = watch(console, log) or sealed
             code = program.popen.returncode

@@ -1,4 +1,4 @@
-"""Bad luck in the middle of a build: one clear line, its exit code, nothing half-made, nobody left running."""
+"""Bad luck amid a build: one clear line, its exit code, nothing half-made, nobody left running."""
 
 from __future__ import annotations
 

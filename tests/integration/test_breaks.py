@@ -45,7 +45,12 @@ BREAKS = (
     Break(
         "the relay restriction",
         "CCN681-6.4.3-02",
-        postfix("smtpd_relay_restrictions=permit", "smtpd_recipient_restrictions=permit"),
+        postfix(
+            *(
+                f"smtpd_{name}_restrictions=permit,reject_unauth_destination"
+                for name in ("relay", "recipient")
+            )
+        ),
         MEND_POSTFIX,
     ),
     Break(
@@ -96,7 +101,7 @@ BREAKS = (
         "sed -i 's/^postmaster:.*/postmaster: root/' /etc/aliases && newaliases",
         "cp -a /root/aliases /etc/aliases && newaliases",
     ),
-    Break("VRFY", "CCN681-6.5-03", postfix("disable_vrfy_command=no"), MEND_POSTFIX),
+    Break("VRFY", "CCN681-6.5-23", postfix("disable_vrfy_command=no"), MEND_POSTFIX),
     Break(
         "the jail",
         "CCN681-6.5.2-01",
