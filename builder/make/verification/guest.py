@@ -74,7 +74,9 @@ def boot_guest(
         )
     serial.unlink(missing_ok=True)
     serial.parent.mkdir(parents=True, exist_ok=True)
-    for address in {str(plan.site.network.address.ip), *filter(None, clients.values())}:
+    # A resolver that refuses is better than silence, which every session would wait for.
+    resolvers = map(str, plan.site.network.dns)
+    for address in {str(plan.site.network.address.ip), *resolvers, *filter(None, clients.values())}:
         cell.add_address(address)
     config = write_ssh_config(plan, throwaway, work, clients["admin"])
     machine = describe_machine(firmware, work, serial)
