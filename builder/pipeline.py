@@ -182,11 +182,17 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
         draft = make_plan(request.profile, request.site, name or platform_names()[0])
         if request.updates is not None and not any(request.updates.glob("**/*.rpm")):
             raise BadInput(f"UPDATES {request.updates} holds no .rpm file", hint="give the folder of RPMs")
+        if request.updates is not None and request.iso is None:
+            raise BadInput(
+                "UPDATES holds RPMs, which the laboratory can't install",
+                hint="give the RHEL 8.3 DVD with ISO=",
+            )
         if request.iso is None:
             say("no ISO was given: this will be a LABORATORIO image, not RHEL")
             return draft, inspect_medium(find_laboratory_dvd(request))
         original = inspect_medium(request.iso)
-        plan = make_plan(request.profile, request.site, platform_of(original))
+        updates = request.updates is not None
+        plan = make_plan(request.profile, request.site, platform_of(original), updates=updates)
         check_pins(plan, original, request.updates)
         if request.site is None:
             say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")

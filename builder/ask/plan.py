@@ -23,6 +23,8 @@ class Plan(Frozen):
     site: Site
     platform: Platform
     overlays: tuple[Overlay, ...]
+    updates: bool = False
+    """Whether the medium holds a repository of RPMs that the DVD lacks."""
 
     @property
     def name(self) -> str:
@@ -64,15 +66,21 @@ class Plan(Frozen):
         }[port.reached_from]
 
 
-def make_plan(profile: str, site: Path | None, platform: str) -> Plan:
-    """Join a profile, a site file (the example if None) and a platform.
+def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool = False) -> Plan:
+    """Join a profile, a site file (the example if None) and a platform; `updates` says if RPMs were brought.
 
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
     asked = read_profile(profile)
     overlays = _in_order([read_overlay(name) for name in asked.overlays])
-    plan = Plan(profile=asked, site=read_site(site), platform=read_platform(platform), overlays=overlays)
+    plan = Plan(
+        profile=asked,
+        site=read_site(site),
+        platform=read_platform(platform),
+        overlays=overlays,
+        updates=updates,
+    )
     _check(plan)
     return plan
 

@@ -142,6 +142,12 @@ def test_updates_without_packages(tmp_path: Path) -> None:
     check_refused(result, 2, "holds no .rpm file")
 
 
+def test_updates_for_the_laboratory(tmp_path: Path) -> None:
+    (tmp_path / "x.rpm").write_bytes(b"")
+    result = forja("image", "clasificado", "--updates", tmp_path, cwd=tmp_path)
+    check_refused(result, 2, "the laboratory can't install", "ISO=")
+
+
 def test_verify_without_its_plan(tmp_path: Path) -> None:
     image = tmp_path / "x.qcow2"
     image.write_bytes(b"")

@@ -104,6 +104,13 @@ def test_the_packages_are_pinned_and_none_is_skipped(text: str, storage: str) ->
     assert not packages.groupList
 
 
+def test_what_was_brought_is_a_repository_on_the_medium() -> None:
+    for updates, urls in ((True, ["file:///run/install/repo/forja/updates"]), (False, [])):
+        plan = make_plan("clasificado", None, "rhel-8.3", updates=updates)
+        handler = parse(render_kickstart(plan, render_storage(plan)), render_storage(plan)).handler
+        assert [repo.baseurl for repo in handler.repo.repoList] == urls
+
+
 def test_every_script_ends_the_installation_when_it_fails(text: str, storage: str) -> None:
     scripts = parse(text, storage).handler.scripts
     assert len(scripts) >= 6
