@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from facts import ask
 
-GREETING_SECONDS = 180.0
+GREETING_SECONDS = 90.0
 """Within which a server that is reached greets: smtpd asks a DNS server that may not be there first."""
 
 SILENCE_SECONDS = 15.0
@@ -163,8 +163,12 @@ def test_each_client_reaches_its_ports_and_no_other(plan: Any, guest: Any, seen:
     tries = [
         (port.port, client, _allowed(plan, port, clients[client])) for port in ports for client in clients
     ]
+    # Those that must get through go one by one, with a second try: an emulated guest loses a packet of a burst.
+    answers = {item: any(_greets(guest, *item) for _ in range(2)) for item in tries if item[2]}
     with ThreadPoolExecutor(max_workers=len(tries)) as pool:
-        reached = list(pool.map(lambda item: _greets(guest, *item), tries))
+        silent = [item for item in tries if not item[2]]
+        answers |= dict(zip(silent, pool.map(lambda item: _greets(guest, *item), silent), strict=True))
+    reached = [answers[item] for item in tries]
     lines = [
         f"{client} -> {port}: {'reached' if got else 'dropped'}"
         for (port, client, _), got in zip(tries, reached, strict=True)
@@ -178,11 +182,14 @@ def test_each_client_reaches_its_ports_and_no_other(plan: Any, guest: Any, seen:
 def test_an_open_socket_is_not_reached_without_a_rule(host: Any, guest: Any, seen: Any) -> None:
     """A listener that answers inside the guest, and not outside, even for the administrators."""
     python = "$(command -v python3 || echo /usr/libexec/platform-python)"
-    started = host.run(f"(setsid {python} -c '{LISTENER}' > /dev/null 2>&1 &) ; sleep 3")
-    inside = host.run(f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{CLOSED}; head -c 5 <&3'")
-    clients = [name for name, address in guest.clients.items() if address is not None]
-    with ThreadPoolExecutor(max_workers=len(clients)) as pool:
-        outside = list(pool.map(lambda client: _greets(guest, CLOSED, client, False), clients))
+    started = host.run(f"{python} -c '{LISTENER}' > /dev/null 2>&1 & echo $!; sleep 3")
+    try:
+        inside = host.run(f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{CLOSED}; head -c 5 <&3'")
+        clients = [name for name, address in guest.clients.items() if address is not None]
+        with ThreadPoolExecutor(max_workers=len(clients)) as pool:
+            outside = list(pool.map(lambda client: _greets(guest, CLOSED, client, False), clients))
+    finally:
+        host.run(f"kill {started.stdout.strip()}")
     seen(f"inside: {inside.stdout}; outside: {dict(zip(clients, outside, strict=True))}")
     assert started.rc == 0
     assert inside.stdout == "forja", "the listener did not start, so its silence outside proves nothing"
