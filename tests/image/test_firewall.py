@@ -163,7 +163,7 @@ def test_each_client_reaches_its_ports_and_no_other(plan: Any, guest: Any, seen:
     tries = [
         (port.port, client, _allowed(plan, port, clients[client])) for port in ports for client in clients
     ]
-    # Those that must get through go one by one, with a second try: an emulated guest loses a packet of a burst.
+    # Those that must get through go one by one, with a second try: emulation loses packets of a burst.
     answers = {item: any(_greets(guest, *item) for _ in range(2)) for item in tries if item[2]}
     with ThreadPoolExecutor(max_workers=len(tries)) as pool:
         silent = [item for item in tries if not item[2]]
