@@ -77,6 +77,9 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
     return ask(
         host,
         {
+            # SSH answers before the rest has started. systemd 239 can't wait for it by itself.
+            "started": "for i in $(seq 180); do"
+            " case $(systemctl is-system-running) in running | degraded) break ;; esac; sleep 1; done",
             "issue_net": "cat /etc/issue.net",
             "issue": "cat /etc/issue",
             "motd": "cat /etc/motd",
