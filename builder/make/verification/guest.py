@@ -21,6 +21,7 @@ from builder.tools.process import Argument, Result, run, start
 
 BOOT_SECONDS = {"kvm": 180.0, "tcg": 600.0}
 FAILURES = ("Kernel panic", "Entering emergency mode", "You are in emergency mode", "No bootable device")
+BOOTING = ("initializing", "starting")
 SSH_NAME = "guest"
 
 
@@ -108,7 +109,15 @@ def boot_guest(
                     raise StageFailed(
                         "the guest answered by SSH once, and then no more", hint=f"see {serial}"
                     )
-            yield Guest(plan, cell, config, clients, seconds)
+            guest = Guest(plan, cell, config, clients, seconds)
+            # SSH answers before the rest is up, and what is looked at is a machine that has booted.
+            while (
+                guest.ssh("systemctl is-system-running || :", doing="see it up").stdout.strip() in BOOTING
+            ):
+                if time.monotonic() > deadline:
+                    raise StageFailed("the image does not finish booting", hint=f"its console is in {serial}")
+                time.sleep(1)
+            yield guest
 
 
 def network_option(plan: Plan) -> str:
