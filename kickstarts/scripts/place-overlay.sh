@@ -1,5 +1,6 @@
-# The archive's owners are names, which only the installed system can resolve: hence tar inside the chroot.
+# By the installer's tar: a minimal RHEL 8.3 has none. The owners are names that only the installed system can resolve,
+# so they are given there, in the next script.
 cd /run/install/repo/forja
 sha256sum --check --quiet SHA256SUMS
-chroot /mnt/sysimage /bin/tar --extract --file=- --directory=/ --same-permissions --same-owner < overlay.tar
+tar --extract --file=overlay.tar --directory=/mnt/sysimage --same-permissions --no-same-owner --keep-directory-symlink
 report "overlay colocado"
