@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -84,6 +84,7 @@ def run(
     stdin: bytes | None = None,
     timeout: float | None = None,
     accept: Sequence[int] = (0,),
+    on_line: Callable[[str], None] | None = None,
 ) -> Result:
     """Run a program to its end.
 
@@ -96,6 +97,7 @@ def run(
         stdin: bytes for its standard input; closed when None.
         timeout: seconds until it is ended.
         accept: exit codes that count as success.
+        on_line: called with each line of its output as it comes (then without `stdin` and `timeout`).
 
     Returns:
         Its standard output (with standard error behind it when there is no log) and exit code.
@@ -105,11 +107,16 @@ def run(
         StageFailed: it failed, was killed, or took longer than the timeout.
     """
     with start(argv, doing=doing, log=log, cwd=cwd, env=env, stdin=stdin is not None) as program:
+        out = b""
+        if on_line is not None and program.popen.stdout is not None:
+            for line in program.popen.stdout:
+                out += line
+                on_line(line.decode("utf-8", "replace").rstrip())
         try:
-            out, _ = program.popen.communicate(stdin, timeout=timeout)
+            rest, _ = program.popen.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             raise StageFailed(f"could not {doing}: no end after {timeout:.0f} s") from error
-    text = out.decode("utf-8", "replace") if out else ""
+    text = (out + (rest or b"")).decode("utf-8", "replace")
     if log is not None and text:
         append(log, text)
     code = program.popen.returncode

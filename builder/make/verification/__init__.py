@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -100,11 +101,21 @@ def look(
     found.unlink(missing_ok=True)
     argv: list[Argument] = [
         *(sys.executable, "-m", "pytest", TESTS, "--rootdir", REPOSITORY, "-p", "no:cacheprovider"),
-        *("-o", "addopts=", "-q", "--tb=short", "--strict-markers", f"--guest={context}"),
+        *("-o", "addopts=", "-v", "--tb=short", "--strict-markers", f"--guest={context}"),
         *([f"--junitxml={xml}", "-o", "junit_suite_name=forja"] if xml else []),
     ]
+    files: list[str] = []
+
+    def show_progress(line: str) -> None:
+        """Name each file of tests once, when its first test has ended."""
+        test = re.match(r"tests/image/(\S+)\.py::\S+ \w+ +\[ *(\d+%)\]", line)
+        if test and xml is not None and test[1] not in files:
+            files.append(test[1])
+            say(f"[{test[2]:>4}] {test[1].removeprefix('test_')}")
+
     result = run(
         guest.cell.inside(argv),
+        on_line=show_progress,
         doing="look at the image",
         log=log,
         cwd=REPOSITORY,

@@ -111,9 +111,7 @@ def boot_guest(
                     )
             guest = Guest(plan, cell, config, clients, seconds)
             # SSH answers before the rest is up, and what is looked at is a machine that has booted.
-            while (
-                guest.ssh("systemctl is-system-running || :", doing="see it up").stdout.strip() in BOOTING
-            ):
+            while guest.ssh("systemctl is-system-running || :", doing="see it up").stdout.strip() in BOOTING:
                 if time.monotonic() > deadline:
                     raise StageFailed("the image does not finish booting", hint=f"its console is in {serial}")
                 time.sleep(1)
