@@ -43,6 +43,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def started(build: Path) -> subprocess.Popen[str]:
     """A build whose guest is running."""
+    serial = build / "clasificado-laboratorio" / "logs" / "console-install.log"
+    serial.unlink(missing_ok=True)  # of the build before
     argv = [sys.executable, "-m", "builder.cli", "image", "clasificado"]
     process = subprocess.Popen(
         [*argv, "--build", str(build), "--cache", str(CACHE)],
@@ -50,7 +52,6 @@ def started(build: Path) -> subprocess.Popen[str]:
         stderr=(build / "stderr").open("w"),
         text=True,
     )
-    serial = build / "clasificado-laboratorio" / "logs" / "console-install.log"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (serial.exists() and "laboratorio:" in serial.read_text(errors="replace")):
         assert process.poll() is None, (build / "stderr").read_text()
