@@ -6,6 +6,7 @@ not made again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,10 +107,7 @@ def make_golden_image(request: Request) -> tuple[Room, Findings]:
     plan, original = settle_plan(request)
     room = Room(request.build.resolve() / plan.name, plan)
     with hold(room.folder):
-        record_plan(room)
-        render_kickstart(room)
-        pack_overlay(room)
-        write_medium(request, room, original)
+        prepare_medium(request, room, original)
         install_image(request, room)
         derive_vhdx(room)
         findings = verify(request, room)
@@ -126,16 +124,24 @@ def verify_again(
     output: Path | None,
     firmware: FirmwareKind,
     lang: str,
+    controls: Sequence[str] = (),
 ) -> tuple[Plan, Findings, Path]:
     """Verify an image that was built before; its plan and medium are looked for beside it.
 
     Returns:
         The plan, what was seen, and the folder with findings and report.
 
+    Args:
+        controls: the controls to look at; all when there are none. The report then says of the others that
+            they were not verified.
+
     Raises:
-        BadInput: image, plan or medium is not there.
+        BadInput: image, plan or medium is not there, or the plan has no such control.
     """
     plan = read_plan(plan_file or image.parent / "plan.json")
+    unknown = set(controls) - {control.id for control in plan.controls}
+    if unknown:
+        raise BadInput(f"{plan.name} has no control {min(unknown)}", hint="they are in the report")
     medium = medium or image.parent / f"{plan.name}.iso"
     for path, what in ((image, "image"), (medium, "medium")):
         if not path.is_file():
@@ -143,7 +149,9 @@ def verify_again(
     folder = (output or image.with_suffix(".verification")).resolve()
     with hold(folder), step("Verification"):
         logs = folder / "logs"
-        findings = verify_image(plan, image, medium.resolve(), folder, firmware=firmware, logs=logs)
+        findings = verify_image(
+            plan, image, medium.resolve(), folder, firmware=firmware, logs=logs, controls=controls
+        )
         write_report(plan, findings, folder, lang=lang)
     return plan, findings, folder
 
@@ -167,11 +175,16 @@ def make_medium_only(request: Request) -> Room:
     plan, original = settle_plan(request)
     room = Room(request.build.resolve() / plan.name, plan)
     with hold(room.folder):
-        record_plan(room)
-        render_kickstart(room)
-        pack_overlay(room)
-        write_medium(request, room, original)
+        prepare_medium(request, room, original)
     return room
+
+
+def prepare_medium(request: Request, room: Room, original: Original) -> None:
+    """Go from the plan to the medium."""
+    record_plan(room)
+    render_kickstart(room)
+    pack_overlay(room)
+    write_medium(request, room, original)
 
 
 def settle_plan(request: Request) -> tuple[Plan, Original]:
