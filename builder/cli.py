@@ -78,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--output", type=Path, help="folder for findings and report (default: NAME.verification)"
     )
-    verify.add_argument("--control", action="append", default=[], metavar="ID", help="look at this one only")
+    verify.add_argument("--control", action="append", metavar="ID", help="look at this one only")
     _firmware(verify)
     _lang(verify)
     report = _verb(verbs, "report", report_verb, "the lista de comprobación again, from plan and findings")
@@ -135,7 +135,7 @@ def verify_verb(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         firmware=FirmwareKind(arguments.firmware),
         lang=arguments.lang,
-        controls=arguments.control,
+        controls=arguments.control or (),
     )
     _show_sums(plan, findings)
     print(
