@@ -275,7 +275,8 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
     inputs = {
         "kickstart": sha256(room.path("kickstart")),
         "overlay": sha256(room.path("overlay")),
-        "original": fingerprint(original.path),
+        # The laboratory DVD is named by its content, and its time is that of its last use.
+        "original": fingerprint(request.iso) if request.iso else original.path.name,
         "updates": " ".join(fingerprint(path) for path in sorted(request.updates.glob("**/*.rpm")))
         if request.updates
         else "",
