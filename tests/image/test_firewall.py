@@ -127,7 +127,7 @@ def test_rules_are_the_sites_networks(plan: Any, facts: dict[str, str], seen: An
     assert set(facts["permanent"].splitlines()) == wanted
 
 
-@pytest.mark.control("CCN681-6.5.5-01")
+@pytest.mark.control("CCN681-6.5.5-01", "CCN681-6.5.5-02")
 def test_kernel_accepts_ports_from_those_networks_only(
     plan: Any, rules: list[dict[str, Any]], seen: Any
 ) -> None:
