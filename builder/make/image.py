@@ -171,7 +171,7 @@ def run_packer(
         raise StageFailed(f"Packer failed with exit code {code}: {_last_error(log)}", hint=f"see {log}")
     if not sealed:
         raise StageFailed(
-            "the machine switched itself off before the installation was complete",
+            "the machine ended (switched off, or QEMU was killed) before the installation was complete",
             hint=f"its console is in {serial}",
         )
 
