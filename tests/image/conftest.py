@@ -123,8 +123,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         finding["reason"] = need.model_dump() if need else _both(reason)
     if report.when == "call":
         finding["seen"] = item.stash[SEEN]
-        report.user_properties += [("control", name) for name in finding["controls"]]
-        report.user_properties += [("seen", text) for text in item.stash[SEEN]]
+        # Of the item, not of this report: JUnit's writer takes them from the report of the tear-down.
+        item.user_properties += [("control", name) for name in finding["controls"]]
+        item.user_properties += [("seen", text) for text in item.stash[SEEN]]
     return report
 
 
