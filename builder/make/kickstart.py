@@ -6,7 +6,6 @@ import re
 import warnings
 from pathlib import Path
 
-import jinja2
 from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
 from pykickstart.parser import KickstartParser
 from pykickstart.version import RHEL8, makeVersion
@@ -17,6 +16,7 @@ from builder.ask.profile import Mount
 from builder.ask.reading import REPOSITORY
 from builder.tools.errors import StageFailed
 from builder.tools.files import write_text
+from builder.tools.templates import text_templates
 
 FOLDER = REPOSITORY / "kickstarts"
 STORAGE_FILE = "/tmp/forja-storage.ks"  # noqa: S108 - in the installer's memory, not on this host
@@ -80,23 +80,19 @@ def fsoptions(mount: Mount) -> str:
 
 
 def _render(template: str, plan: Plan, **more: str) -> str:
-    loader = jinja2.FileSystemLoader(FOLDER)
-    jinja = jinja2.Environment(  # noqa: S701 - a kickstart is no HTML
-        loader=loader,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     volumes = sum(mount.size_mib for mount in plan.profile.mounts if mount.lvm)
-    return jinja.get_template(template).render(
-        plan=plan,
-        profile=plan.profile,
-        site=plan.site,
-        platform=plan.platform,
-        version=__version__,
-        fsoptions=fsoptions,
-        kernel_arguments=KERNEL_ARGUMENTS,
-        volumes_mib=volumes + 64,  # LVM's own metadata, and rounding to extents
-        **more,
+    return (
+        text_templates(FOLDER)
+        .get_template(template)
+        .render(
+            plan=plan,
+            profile=plan.profile,
+            site=plan.site,
+            platform=plan.platform,
+            version=__version__,
+            fsoptions=fsoptions,
+            kernel_arguments=KERNEL_ARGUMENTS,
+            volumes_mib=volumes + 64,  # LVM's own metadata, and rounding to extents
+            **more,
+        )
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from builder.ask.plan import Plan
@@ -106,9 +107,8 @@ def stage_folder(folder: Path, kickstart: Path, overlay: Path, updates: Path | N
         )
 
 
-def edit(path: Path, how: object, title: str, arguments: str) -> None:
+def edit(path: Path, how: Callable[[str, str, str], str], title: str, arguments: str) -> None:
     """Edit a boot menu in place, by one of the two functions below."""
-    assert callable(how)  # noqa: S101
     path.write_text(how(path.read_text(encoding="utf-8"), title, arguments), encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ from builder.ask.overlay import Entry, Overlay
 from builder.ask.plan import Plan
 from builder.tools.errors import BadInput, StageFailed
 from builder.tools.files import finished
+from builder.tools.templates import text_templates
 
 HOOKS = "/usr/lib/forja/apply.d"
 ENTRIES = "/usr/lib/forja/entries.tsv"
@@ -95,16 +96,11 @@ def _content(plan: Plan, overlay: Overlay, entry: Entry) -> bytes | None:
 
 
 def _render(source: Path, plan: Plan) -> str:
-    jinja = jinja2.Environment(  # noqa: S701 - configuration files are no HTML
-        loader=jinja2.FileSystemLoader(source.parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     try:
-        return jinja.get_template(source.name).render(
-            plan=plan, profile=plan.profile, site=plan.site, platform=plan.platform
+        return (
+            text_templates(source.parent)
+            .get_template(source.name)
+            .render(plan=plan, profile=plan.profile, site=plan.site, platform=plan.platform)
         )
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from builder.ask.site import EXAMPLE
+
+from .conftest import Run, forja
 
 TREEINFO = """\
 [header]
@@ -44,13 +45,8 @@ version = {version}
 """
 
 
-def forja(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "builder.cli", *map(str, words)]
-    return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
-
-
-def check_refused(result: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
-    assert result.returncode == code, result.stderr
+def check_refused(result: Run, code: int, *said: str) -> None:
+    assert result.code == code, result.stderr
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert "error: " in last
@@ -75,8 +71,8 @@ def test_an_unknown_profile(tmp_path: Path) -> None:
 
 
 def test_an_unknown_word_and_an_unknown_option(tmp_path: Path) -> None:
-    assert forja("imagen", cwd=tmp_path).returncode == 2
-    assert forja("image", "clasificado", "--firmware", "efi", cwd=tmp_path).returncode == 2
+    assert forja("imagen", cwd=tmp_path).code == 2
+    assert forja("image", "clasificado", "--firmware", "efi", cwd=tmp_path).code == 2
 
 
 def test_a_site_file_with_an_unknown_key(tmp_path: Path) -> None:
