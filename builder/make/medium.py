@@ -23,6 +23,8 @@ ISOLINUX = "isolinux/isolinux.cfg"
 GRUB = "EFI/BOOT/grub.cfg"
 EFI_IMAGE = "images/efiboot.img"
 MENU_SECONDS = 10
+FAT_BEGINS = 315532800
+"""1980-01-01, the first date that a FAT file system can hold."""
 BOOT_ARGUMENTS = "inst.nosave=all net.ifnames=0 biosdevname=0"
 """inst.nosave: Anaconda leaves no kickstart (which holds hashes) and no logs in the image."""
 
@@ -165,11 +167,13 @@ def edit_grub(text: str, title: str, arguments: str) -> str:
 
 def replace_in_efi_image(image: Path, grub: Path, log: Path) -> None:
     """Put the edited menu into the EFI boot image, which firmware reads it from when booting from a DVD."""
+    epoch = str(max(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), FAT_BEGINS))
+    os.utime(grub, (int(epoch), int(epoch)))
     run(
-        ["mcopy", "-o", "-i", image, grub, f"::/{GRUB}"],
+        ["mcopy", "-o", "-m", "-i", image, grub, f"::/{GRUB}"],
         doing="edit the menu inside the EFI boot image",
         log=log,
-        env={"MTOOLS_SKIP_CHECK": "1"},
+        env={"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": epoch},
     )
 
 
@@ -202,14 +206,9 @@ def replay(original: Path, target: Path, label: str, work: Path, log: Path) -> N
             "0",
             f"/{FOLDER}",
             "--",
-            "-alter_date_r",
-            "b",
-            f"={epoch}",
-            f"/{FOLDER}",
-            f"/{ISOLINUX}",
-            f"/{GRUB}",
-            f"/{EFI_IMAGE}",
-            "--",
+            # All of it, for the folders that files are put into take the time of that.
+            *("-alter_date_r", "b", f"={epoch}", "/", "--"),
+            *("-alter_date_r", "c", f"={epoch}", "/", "--"),
             "-volume_date",
             "all_file_dates",
             f"={epoch}",
