@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "lab": {"tools"},
     "tools": set(),
 }
-SHARED = {"findings"}
+SHARED = {"findings", "resolution"}
 """Artefacts that go from one stage to the next; all others are a stage's own."""
 
 
