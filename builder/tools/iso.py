@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,14 @@ SECTOR = 2048
 
 
 @dataclass(frozen=True)
+class Repository:
+    """A repository on an installation ISO: the id of its variant, and its folder."""
+
+    id: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Original:
     """What an installation ISO says of itself."""
 
@@ -25,6 +34,7 @@ class Original:
     name: str
     version: str
     arch: str
+    repositories: tuple[Repository, ...] = ()
 
 
 def inspect_medium(iso: Path) -> Original:
@@ -65,6 +75,11 @@ def inspect_medium(iso: Path) -> Original:
         name=tree.release.name,
         version=tree.release.version,
         arch=tree.tree.arch,
+        repositories=tuple(
+            Repository(uid, variant.paths.repository)
+            for uid, variant in sorted(tree.variants.variants.items())
+            if variant.paths.repository
+        ),
     )
 
 
@@ -85,6 +100,35 @@ def extract(iso: Path, folder: Path, name: str) -> Path:
         raise BadInput(f"{iso} has no {name}: it is no installation medium", hint="give the DVD's .iso file")
     target.chmod(0o644)
     return target
+
+
+def extract_folder(iso: Path, name: str, target: Path) -> Path:
+    """Take a folder with all that is in it (or a file) out of an ISO, and return where it is now.
+
+    Raises:
+        BadInput: the ISO has no such folder.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        ["xorriso", "-osirrox", "on", "-indev", iso, "-extract", f"/{name}", target],
+        doing=f"read {name} from {iso}",
+        accept=(0, 5, 32),
+    )
+    if not target.exists():
+        raise BadInput(f"{iso} has no {name}: it is no installation medium", hint="give the DVD's .iso file")
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return target
+
+
+def list_files(iso: Path) -> dict[str, tuple[int, int]]:
+    """Return where each file of an ISO lies in it: path -> (offset, size), in bytes."""
+    listing = run(
+        ["xorriso", "-indev", iso, "-find", "/", "-type", "f", "-exec", "report_lba", "--"],
+        doing=f"list the files of {iso}",
+    ).stdout
+    found = re.findall(r"(?m)^File data lba:\s*\d+ ,\s*(\d+) ,\s*\d+ ,\s*(\d+) , '/(.*)'$", listing)
+    return {path: (int(block) * SECTOR, int(size)) for block, size, path in found}
 
 
 def escape_label(label: str) -> str:
