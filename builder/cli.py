@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from builder.make.image import Resources
 from builder.make.kickstart import write_kickstart
 from builder.make.overlay import write_overlay
 from builder.make.report import write_report
+from builder.make.resolution import Resolution
 from builder.pipeline import (
     Request,
     Room,
     judge,
     make_golden_image,
     make_medium_only,
+    resolve_only,
     verify_again,
 )
 from builder.tools.console import say
@@ -63,6 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     image = _verb(verbs, "image", image_verb, "from the medium to a verified image with its report")
     _request(image, image=True)
+    resolve = _verb(verbs, "resolve", resolve_verb, "the packages that will be installed, solved and checked")
+    _request(resolve)
     medium = _verb(verbs, "medium", medium_verb, "the installation ISO that installs by itself")
     _request(medium)
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
@@ -97,6 +102,16 @@ def image_verb(arguments: argparse.Namespace) -> int:
     room, findings = make_golden_image(request)
     summarize(room, findings)
     judge(room.plan, findings, room.folder)
+    return ExitCode.OK
+
+
+def resolve_verb(arguments: argparse.Namespace) -> int:
+    """`forja resolve`: the way as far as the packages, and the list of them."""
+    room, resolution = resolve_only(_request_of(arguments))
+    for line in list_packages(resolution):
+        print(line)
+    print(room.path("packages"))
+    print(room.path("packages").with_suffix(".lock"))
     return ExitCode.OK
 
 
@@ -166,6 +181,26 @@ def doctor_verb(arguments: argparse.Namespace) -> int:
     return run_doctor(arguments.build, arguments.cache)
 
 
+def list_packages(resolution: Resolution) -> list[str]:
+    """Return a set as lines for people: each package and why, then keys and advisories."""
+    width = max((len(package.nevra) for package in resolution.packages), default=0)
+    lines = [
+        f"{package.nevra:{width}}  {package.repository:15}  {package.size / 1024:9.0f} KiB  {package.reason}"
+        for package in resolution.packages
+    ]
+    signed = Counter(package.signer for package in resolution.packages)
+    for signer in resolution.signers:
+        own = " (the organisation's own)" if signer.own else ""
+        lines.append(
+            f"signed by {signer.fingerprint} {signer.name}{own}: {signed[signer.fingerprint]} packages"
+        )
+    for advisory in resolution.advisories:
+        because = f": {advisory.because}" if advisory.because else ""
+        severity = f" ({advisory.severity})" if advisory.severity else ""
+        lines.append(f"{advisory.state}: {advisory.id} {advisory.kind}{severity} {advisory.title}{because}")
+    return lines
+
+
 def summarize(room: Room, findings: Findings) -> None:
     """Print what was made, what was seen, and (loudly) what a laboratory image is not."""
     for name in sorted(name for names in room.memory.stages.values() for name in names):
@@ -203,6 +238,9 @@ def _request(parser: argparse.ArgumentParser, *, image: bool = False) -> None:
     parser.add_argument("--site", type=Path, help="the organisation's TOML file (default: the example)")
     parser.add_argument("--iso", type=Path, help="the RHEL 8.3 DVD (default: the laboratory medium)")
     parser.add_argument("--updates", type=Path, help="folder of RPMs that the DVD lacks")
+    parser.add_argument(
+        "--locked", type=Path, metavar="FILE", help="packages.lock that the set must be equal to"
+    )
     _folders(parser)
     if image:
         _firmware(parser)
@@ -241,6 +279,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
         site=arguments.site,
         iso=arguments.iso,
         updates=arguments.updates,
+        locked=arguments.locked,
         build=arguments.build,
         cache=arguments.cache,
         **(

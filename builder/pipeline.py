@@ -1,4 +1,4 @@
-"""The one way through: plan -> kickstart, overlay, medium -> image -> verification -> report.
+"""The one way through: plan -> packages -> kickstart, overlay, medium -> image -> verification -> report.
 
 Each step is one line of `make_golden_image`, and decides itself whether it has work: what is unchanged is
 not made again.
@@ -6,6 +6,7 @@ not made again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +20,16 @@ from builder.lab.content import Content
 from builder.lab.dvd import make_dvd
 from builder.make import image as image_stage
 from builder.make import medium as medium_stage
+from builder.make import packages as packages_stage
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources, build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
-from builder.make.medium import check_pins, make_medium
+from builder.make.medium import make_medium
 from builder.make.overlay import write_overlay
+from builder.make.packages import hold_to_lock, resolve_packages
 from builder.make.report import write_report
+from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
 from builder.tools.console import say, step
 from builder.tools.errors import BadInput, ControlFailed
@@ -46,6 +50,7 @@ class Request:
     site: Path | None = None
     iso: Path | None = None
     updates: Path | None = None
+    locked: Path | None = None
     build: Path = Path("build")
     cache: Path = Path(".cache")
     firmware: FirmwareKind = FirmwareKind.BIOS
@@ -77,6 +82,7 @@ class Room:
             self.folder,
             {
                 "plan": ["plan.json"],
+                "packages": ["packages.json", "packages.lock"],
                 "kickstart": [f"{profile}.ks"],
                 "overlay": [f"{name}.overlay.tar"],
                 "medium": [f"{name}.iso"],
@@ -179,9 +185,19 @@ def make_medium_only(request: Request) -> Room:
     return room
 
 
+def resolve_only(request: Request) -> tuple[Room, Resolution]:
+    """Go the way as far as the packages."""
+    plan, original = settle_plan(request)
+    room = Room(request.build.resolve() / plan.name, plan)
+    with hold(room.folder):
+        record_plan(room)
+        return room, resolve(request, room, original)
+
+
 def prepare_medium(request: Request, room: Room, original: Original) -> None:
     """Go from the plan to the medium."""
     record_plan(room)
+    resolve(request, room, original)
     render_kickstart(room)
     pack_overlay(room)
     write_medium(request, room, original)
@@ -193,8 +209,6 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
         # Everything that the person wrote is checked before the first minute is spent on a medium.
         name = LABORATORY if request.iso is None else None
         draft = make_plan(request.profile, request.site, name or platform_names()[0])
-        if request.updates is not None and not any(request.updates.glob("**/*.rpm")):
-            raise BadInput(f"UPDATES {request.updates} holds no .rpm file", hint="give the folder of RPMs")
         if request.updates is not None and request.iso is None:
             raise BadInput(
                 "UPDATES holds RPMs, which the laboratory can't install",
@@ -206,7 +220,6 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
         original = inspect_medium(request.iso)
         updates = request.updates is not None
         plan = make_plan(request.profile, request.site, platform_of(original), updates=updates)
-        check_pins(plan, original, request.updates)
         if request.site is None:
             say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")
         return plan, original
@@ -258,6 +271,59 @@ def record_plan(room: Room) -> None:
         write_text(path, text, 0o600)
 
 
+def resolve(request: Request, room: Room, original: Original) -> Resolution:
+    """Write `packages.json` and `packages.lock`: the set that the installer will choose, solved and checked.
+
+    Raises:
+        BadInput: it can't be solved, a package is not what it must be, or the set is not the locked one.
+    """
+    settings = room.plan.site.packages
+    keys = [
+        room.plan.site.source / path for path in (*settings.keys, *(key.file for key in settings.own_keys))
+    ]
+    inputs = {
+        "plan": sha256(room.path("plan")),
+        "original": name_of(request, original),
+        "updates": list_updates(request),
+        "keys": digest_of_files([path for path in keys if path.is_file()]),
+        "how": digest_of_files([*Path(packages_stage.__file__).parent.glob("*.py")]),
+    }
+    path = room.path("packages")
+    with step("Packages (dnf)"):
+        if room.memory.unchanged("packages", inputs):
+            say("unchanged")
+            resolution = Resolution.model_validate_json(path.read_text(encoding="utf-8"))
+        else:
+            room.memory.begin("packages")
+            resolution = resolve_packages(
+                room.plan,
+                original,
+                request.updates,
+                cache=request.cache.resolve(),
+                log=fresh(room.logs / "packages.log"),
+            )
+            write_text(path, resolution.model_dump_json(indent=1) + "\n")
+            write_text(path.with_suffix(".lock"), resolution.lock())
+            room.memory.finish("packages", inputs)
+        if request.locked is not None:
+            hold_to_lock(resolution, request.locked)
+        counts = Counter(package.repository for package in resolution.packages)
+        shares = ", ".join(f"{count} of {repository}" for repository, count in sorted(counts.items()))
+        say(f"{len(resolution.packages)} packages, {resolution.size / MIB:.0f} MiB: {shares}")
+    return resolution
+
+
+def name_of(request: Request, original: Original) -> str:
+    """Return what tells a DVD apart; the name of the laboratory's holds its content, its time its last use."""
+    return fingerprint(request.iso) if request.iso else original.path.name
+
+
+def list_updates(request: Request) -> str:
+    """Return what tells the content of the folder of updates apart."""
+    files = sorted(path for path in request.updates.rglob("*") if path.is_file()) if request.updates else []
+    return " ".join(fingerprint(path) for path in files)
+
+
 def render_kickstart(room: Room) -> None:
     """Write the kickstart, checked as RHEL 8 reads it."""
     with step("Kickstart"):
@@ -275,11 +341,9 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
     inputs = {
         "kickstart": sha256(room.path("kickstart")),
         "overlay": sha256(room.path("overlay")),
-        # The laboratory DVD is named by its content, and its time is that of its last use.
-        "original": fingerprint(request.iso) if request.iso else original.path.name,
-        "updates": " ".join(fingerprint(path) for path in sorted(request.updates.glob("**/*.rpm")))
-        if request.updates
-        else "",
+        "packages": sha256(room.path("packages")),
+        "original": name_of(request, original),
+        "updates": list_updates(request),
         "how": digest_of_files([Path(medium_stage.__file__)]),
     }
     with step("Medium"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,6 +41,32 @@ class Plan(Frozen):
     def excludes(self) -> list[str]:
         """Packages of the environment that must not be installed."""
         return sorted(_unique(package for overlay in self.overlays for package in overlay.excludes))
+
+    @property
+    def environment(self) -> str:
+        """The guide's minimal installation (section 5), by its id in the DVD's comps."""
+        return "minimal-environment"
+
+    @property
+    def selection(self) -> list[str]:
+        """What the installer is told to install, in this platform's names; a group begins with @.
+
+        Anaconda adds @core to every environment by itself; what else it would add (boot loader, file
+        systems, language, kernel) the base overlay asks for: the set does not depend on the machine.
+        """
+        packages = [name for spec in self.packages for name in self.platform.package(spec)]
+        return ["@core", f"@{self.environment}", *sorted(_unique(packages))]
+
+    @property
+    def exclusion(self) -> list[str]:
+        """What the installer must not install, in this platform's names."""
+        return sorted(_unique(name for spec in self.excludes for name in self.platform.package(spec)))
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """The packages that are pinned: name -> version-release, in RHEL's names."""
+        found = (re.fullmatch(r"(.+)-(\d[^-]*-[^-]+)", spec) for spec in self.packages)
+        return {match[1]: match[2] for match in found if match}
 
     @property
     def services(self) -> list[str]:

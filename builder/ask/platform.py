@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from builder.ask.reading import REPOSITORY, Bilingual, Frozen, read_toml
+from builder.ask.words import Fingerprint
 
 FOLDER = REPOSITORY / "kickstarts" / "platforms"
 
@@ -15,6 +18,16 @@ class Identity(Frozen):
     names: tuple[str, ...] = Field(min_length=1)
     version: str
     arch: str = "x86_64"
+
+
+class VendorKey(Frozen):
+    """A key that a vendor signs its packages with."""
+
+    name: str
+    fingerprint: Fingerprint | None = None
+    """None only where the medium is no vendor's (the laboratory): then the key on the medium is believed."""
+    file: str = ""
+    """Its file at the root of the medium, where it lies there."""
 
 
 class Tools(Frozen):
@@ -42,6 +55,10 @@ class Platform(Frozen):
     """Shown loudly on banner, manifest and report: the image is not what the guide means."""
     identity: Identity
     tools: Tools
+    keys: tuple[VendorKey, ...] = Field(min_length=1)
+    """Keys that RPMs may be signed with."""
+    module_platform: str = "platform:el8"
+    """PLATFORM_ID of os-release(5), by which dnf filters modules."""
     packages: dict[str, tuple[str, ...]] = {}
     """RHEL package -> packages here; one that is not listed has the same name."""
     services: dict[str, str] = {}
@@ -52,6 +69,16 @@ class Platform(Frozen):
     """What this platform can't show (selinux, rpm, ...) and why: such checks are *no verificado*."""
     own_services: tuple[str, ...] = ()
     """Units that this platform needs enabled besides those that the overlays name."""
+
+    @model_validator(mode="after")
+    def _a_vendor_has_a_fingerprint(self) -> Self:
+        if self.mark is None and any(key.fingerprint is None for key in self.keys):
+            raise ValueError("a key without a fingerprint is only for a platform with a mark")
+        return self
+
+    def package(self, spec: str) -> tuple[str, ...]:
+        """Return what stands for a RHEL package (a name, or name-version-release)."""
+        return self.packages.get(spec, (spec,))
 
     def service(self, name: str) -> str:
         """Return the unit that stands for a RHEL unit."""

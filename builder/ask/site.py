@@ -12,6 +12,7 @@ from builder.ask.words import (
     Address,
     CryptHash,
     DomainName,
+    Fingerprint,
     FullName,
     GrubHash,
     HostOrAddress,
@@ -130,6 +131,23 @@ class LogSettings(Frozen):
     server: HostOrAddress | None = None
 
 
+class OwnKey(Frozen):
+    """`[[packages.own_keys]]`: the exception for RPMs that the organisation built and signed itself."""
+
+    file: Path
+    fingerprint: Fingerprint
+    packages: tuple[str, ...] = Field(min_length=1)
+    """Names of the packages that it may sign; `*` and `?` as in a shell."""
+
+
+class PackageSettings(Frozen):
+    """`[packages]`: whose RPMs may be installed, besides those that the medium's own vendor signed."""
+
+    keys: tuple[Path, ...] = ()
+    """Public keys of vendors that the platform knows by fingerprint, such as EPEL's."""
+    own_keys: tuple[OwnKey, ...] = ()
+
+
 class Site(Frozen):
     """What only the organisation knows. `source` is the folder that relative paths in the file start from."""
 
@@ -142,6 +160,7 @@ class Site(Frozen):
     mail: MailSettings
     tls: TlsSettings = TlsSettings()
     logs: LogSettings = LogSettings()
+    packages: PackageSettings = PackageSettings()
 
 
 def read_site(path: Path | None) -> Site:

@@ -50,6 +50,13 @@ CryptHash = Annotated[
 ]
 """A SHA-512 crypt(5) hash with a salt of at least 8 characters."""
 
+Fingerprint = Annotated[
+    str,
+    BeforeValidator(lambda value: re.sub(r"[\s:]", "", value).upper() if isinstance(value, str) else value),
+    _matching(r"[0-9A-F]{40}", "the 40 hexadecimal digits of a key's fingerprint (gpg --show-keys FILE)"),
+]
+"""The version 4 fingerprint of an OpenPGP key (RFC 4880, 12.2); blanks are taken out."""
+
 GrubHash = Annotated[
     str,
     _matching(

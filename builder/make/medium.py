@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from builder.ask.plan import Plan
-from builder.tools.errors import BadInput, StageFailed
+from builder.tools.errors import StageFailed
 from builder.tools.files import finished, scratch, sha256
 from builder.tools.iso import Original, escape_label, extract
 from builder.tools.process import run
@@ -27,32 +27,6 @@ FAT_BEGINS = 315532800
 """1980-01-01, the first date that a FAT file system can hold."""
 BOOT_ARGUMENTS = "inst.nosave=all net.ifnames=0 biosdevname=0"
 """inst.nosave: Anaconda leaves no kickstart (which holds hashes) and no logs in the image."""
-
-
-def check_pins(plan: Plan, original: Original, updates: Path | None) -> None:
-    """Check that each package that is pinned to a version is on the medium or among the updates.
-
-    Raises:
-        BadInput: it is not; the message says which versions are where.
-    """
-    if plan.platform.packages:
-        return  # the packages have other names here, and the installer says what it can't pin
-    listing = run(
-        ["xorriso", "-indev", original.path, "-find", "/", "-name", "*.rpm", "-exec", "echo"],
-        doing="list the packages on the medium",
-    ).stdout
-    here = set(re.findall(r"([^/'\s]+)\.rpm'?", listing))
-    brought = {path.name.removesuffix(".rpm") for path in updates.glob("**/*.rpm")} if updates else set()
-    for package in plan.packages:
-        name = re.match(r"(.+)-\d[^-]*-[^-]+$", package)
-        if name is None or any(nevra.startswith(f"{package}.") for nevra in here | brought):
-            continue
-        other = sorted(nevra for nevra in here | brought if re.match(rf"{re.escape(name[1])}-\d", nevra))
-        raise BadInput(
-            f"the pinned package {package} is neither on {original.path.name} nor in UPDATES; "
-            f"there is {', '.join(other) or 'none of that name'}",
-            hint=f"bring {package}.x86_64.rpm and what it needs in a folder, as UPDATES=",
-        )
 
 
 def make_medium(

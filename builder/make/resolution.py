@@ -1,6 +1,6 @@
 """The resolved package set: what will be installed, from where, signed by whom and why it is there.
 
-It is the artefact `packages.json`, which goes from the packages stage to medium, verification, report and manifest.
+It is the artefact `packages.json`, which goes from the packages stage to medium, verification and manifest.
 """
 
 from __future__ import annotations

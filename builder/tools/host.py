@@ -28,6 +28,10 @@ QEMU_OUTSIDE_PATH = Path("/usr/libexec/qemu-kvm")
 """Where RHEL's package qemu-kvm puts its only emulator."""
 
 
+SYSTEM_PYTHONS = ("/usr/libexec/platform-python", "/usr/bin/python3")
+"""Python of the system, with dnf's and rpm's modules: RHEL 8's own is not the one on PATH."""
+
+
 @dataclass(frozen=True)
 class Firmware:
     """UEFI firmware for a guest: read-only code and the variable store that each guest gets a copy of."""
@@ -200,3 +204,25 @@ def packer_plugins() -> list[str]:
         [find_packer(), "plugins", "installed"], doing="list Packer's plugins", env=PACKER_QUIET, timeout=60
     )
     return [line.strip() for line in said.stdout.splitlines() if "packer-plugin-" in line]
+
+
+@cache
+def find_system_python() -> Path:
+    """Return the system's Python that has dnf and rpm, the modules that no virtual environment can hold.
+
+    Raises:
+        HostUnready: none has.
+    """
+    for path in SYSTEM_PYTHONS:
+        if Path(path).exists():
+            tried = run(
+                [path, "-I", "-c", "import dnf, hawkey, rpm"],
+                doing="look for dnf",
+                accept=range(256),
+            )
+            if tried.returncode == 0:
+                return Path(path)
+    raise HostUnready(
+        "no Python of this host has dnf and rpm, which solve and check the packages",
+        hint="install python3-dnf and python3-rpm (Debian) or python3-dnf (RHEL), or run 'make setup'",
+    )

@@ -1,0 +1,222 @@
+"""The packages: the whole set that the installer will choose, solved and checked before any machine starts.
+
+The repositories of the DVD and what was brought besides it are solved by dnf, as the installer will; every RPM
+that was brought and every one that is chosen is held against the keys that are believed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from builder.ask.plan import Plan
+from builder.make.packages.advisories import judge_advisories
+from builder.make.packages.explain import missing, reason_words, unsolvable
+from builder.make.packages.keys import Key, trusted_keys
+from builder.make.packages.lock import hold_to_lock
+from builder.make.packages.rpms import Place, Rpm, ask_system_python, read_rpms
+from builder.make.resolution import UPDATES, Package, Resolution, Signer
+from builder.tools.console import warn
+from builder.tools.errors import BadInput
+from builder.tools.files import scratch
+from builder.tools.iso import Original, extract_folder, list_files
+from builder.tools.process import run
+
+__all__ = ["hold_to_lock", "resolve_packages"]
+
+SOLVER = Path(__file__).with_name("solver.py")
+
+
+def resolve_packages(
+    plan: Plan, original: Original, updates: Path | None, *, cache: Path, log: Path
+) -> Resolution:
+    """Return the set that the installer will choose from a DVD and a folder of updates.
+
+    Args:
+        original: the DVD.
+        updates: a folder with RPMs and, where there are any, their updateinfo and modules metadata; or None.
+        cache: a folder for what dnf makes of the DVD's metadata.
+        log: where the programs' output goes.
+
+    Raises:
+        BadInput: a package is missing, damaged, unsigned or signed by somebody else; or they can't be
+            installed together.
+        HostUnready: dnf or rpm is not on this host.
+    """
+    with scratch(cache, "packages") as work:
+        files = list_files(original.path)
+        keys = trusted_keys(plan, key_files(plan, original, files, updates, work), work)
+        brought = read_updates(updates, keys, work, log)
+        answer = solve(plan, original, updates, cache, work, log)
+        if answer["missing"]:
+            raise missing(plan, answer["missing"], answer["versions"])
+        if answer["problems"]:
+            raise unsolvable(answer["problems"])
+        paths = {package["name"]: path_of(package, original) for package in answer["packages"]}
+        places = [
+            place_of(original, paths[package["name"]], files)
+            for package in answer["packages"]
+            if package["repository"] != UPDATES
+        ]
+        chosen = {rpm.place.name: rpm for rpm in read_rpms(places, keys, work, log)}
+    rpms = {**chosen, **{rpm.place.name: rpm for rpm in brought}}
+    packages = tuple(
+        describe(package, paths[package["name"]], rpms, plan, original) for package in answer["packages"]
+    )
+    signers = list_signers([rpms[package.location].key for package in packages], brought)
+    report_own_keys(packages, signers)
+    return Resolution(
+        medium=original.volume_id,
+        packages=packages,
+        signers=signers,
+        advisories=judge_advisories(answer["advisories"], plan),
+    )
+
+
+def key_files(
+    plan: Plan, original: Original, files: Mapping[str, tuple[int, int]], updates: Path | None, work: Path
+) -> list[Path]:
+    """Return the key files at hand: those that the platform names on the DVD, and those beside the updates."""
+    names = sorted({key.file for key in plan.platform.keys if key.file in files})
+    found = [extract_folder(original.path, name, work / "keys" / name) for name in names]
+    return found + sorted(updates.glob("**/RPM-GPG-KEY-*") if updates else ())
+
+
+def read_updates(updates: Path | None, keys: Sequence[Key], work: Path, log: Path) -> list[Rpm]:
+    """Check every RPM that was brought, chosen or not."""
+    if updates is None:
+        return []
+    paths = sorted(updates.glob("**/*.rpm"))
+    if not paths:
+        raise BadInput(f"UPDATES {updates} holds no .rpm file", hint="give the folder of RPMs")
+    places = [Place(str(path.relative_to(updates)), path, 0, path.stat().st_size) for path in paths]
+    return read_rpms(places, keys, work, log)
+
+
+def solve(
+    plan: Plan, original: Original, updates: Path | None, cache: Path, work: Path, log: Path
+) -> dict[str, Any]:
+    """Ask dnf for the selection of the plan."""
+    metadata = keep_metadata(original, cache)
+    repositories = {repository.id: str(metadata / repository.id) for repository in original.repositories}
+    if updates is not None:
+        repositories[UPDATES] = str(make_repository(updates, work / UPDATES, log))
+    request = {
+        "repositories": repositories,
+        "arch": original.arch,
+        "releasever": original.version.split(".")[0],
+        "platform_id": plan.platform.module_platform,
+        "install": plan.selection,
+        "exclude": plan.exclusion,
+        "about": list(plan.pins),
+        "weak": False,
+        "work": str(metadata / "dnf"),
+    }
+    answer: Any = ask_system_python(SOLVER, request, work, log, doing="solve the packages with dnf")
+    found: dict[str, Any] = answer
+    return found
+
+
+def keep_metadata(original: Original, cache: Path) -> Path:
+    """Return a folder with the repodata of a DVD, taken out of it once."""
+    status = original.path.stat()
+    name = re.sub(r"[^\w.-]", "_", f"{original.volume_id}-{status.st_size}-{status.st_mtime_ns}")
+    folder = cache / f"metadata-{name}"
+    if not folder.is_dir():
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        for repository in original.repositories:
+            target = partial / repository.id / "repodata"
+            extract_folder(original.path, f"{repository.path}/repodata", target)
+        partial.rename(folder)
+    return folder
+
+
+def make_repository(updates: Path, folder: Path, log: Path) -> Path:
+    """Make the metadata of a repository of what was brought, beside it, and return its folder.
+
+    What a mirror had besides packages is kept: advisories (updateinfo) and module streams.
+    """
+    folder.mkdir(parents=True)
+    argv: list[str | Path] = ["createrepo_c", "--quiet", "--no-database", "--outputdir", folder, updates]
+    run(argv, doing="make a repository of the updates", log=log)
+    for kind in ("updateinfo", "modules"):
+        for path in sorted(updates.glob(f"**/*{kind}.*")):
+            argv = ["modifyrepo_c", f"--mdtype={kind}", path, folder / "repodata"]
+            run(argv, doing=f"read {path}", log=log)
+    return folder
+
+
+def path_of(package: Mapping[str, Any], original: Original) -> str:
+    """Return where a package lies: from the root of the DVD, or from the folder of updates."""
+    base = next((item.path for item in original.repositories if item.id == package["repository"]), "")
+    return f"{base}/{package['location']}".strip("/")
+
+
+def place_of(original: Original, path: str, files: Mapping[str, tuple[int, int]]) -> Place:
+    """Return where on the DVD's ISO a file lies.
+
+    Raises:
+        BadInput: the DVD's metadata names it, and it is not there.
+    """
+    if path not in files:
+        raise BadInput(
+            f"{original.path.name} lacks {path}, which its own repository names",
+            hint="the DVD is damaged: compare its SHA-256 with the publisher's",
+        )
+    offset, size = files[path]
+    return Place(path, original.path, offset, size)
+
+
+def describe(
+    package: Mapping[str, Any], path: str, rpms: Mapping[str, Rpm], plan: Plan, original: Original
+) -> Package:
+    """Return one package of the set, as it was read from its RPM.
+
+    Raises:
+        BadInput: the RPM is not the one that the repository's metadata describes.
+    """
+    rpm = rpms[path]
+    kind, digest = package["checksum"]
+    if kind == "sha256" and digest != rpm.sha256:
+        raise BadInput(
+            f"{path} on {original.path.name} is not the package that its repository describes: "
+            "the digests differ",
+            hint="the DVD is damaged or was changed: compare its SHA-256 with the publisher's",
+        )
+    return Package(
+        name=package["name"],
+        epoch=package["epoch"],
+        version=package["version"],
+        release=package["release"],
+        arch=package["arch"],
+        repository=package["repository"],
+        location=path,
+        size=rpm.place.size,
+        sha256=rpm.sha256,
+        signer=rpm.key.fingerprint,
+        reason=reason_words(plan, *package["reason"]),
+    )
+
+
+def list_signers(keys: Sequence[Key], brought: Sequence[Rpm]) -> tuple[Signer, ...]:
+    """Return the keys by which anything of the set, or brought, is signed."""
+    used = {key.fingerprint: key for key in (*keys, *(rpm.key for rpm in brought))}
+    return tuple(
+        Signer(fingerprint=key.fingerprint, name=key.name, own=key.own) for _, key in sorted(used.items())
+    )
+
+
+def report_own_keys(packages: Sequence[Package], signers: Sequence[Signer]) -> None:
+    """Say loudly which packages no vendor signed."""
+    for signer in signers:
+        names = [package.name for package in packages if package.signer == signer.fingerprint]
+        if signer.own and names:
+            shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+            warn(
+                f"{len(names)} packages are signed by the organisation's own key, not by a vendor: "
+                f"{signer.name} {signer.fingerprint}: {shown}"
+            )
