@@ -314,7 +314,7 @@ def resolve(request: Request, room: Room, original: Original) -> Resolution:
 
 
 def name_of(request: Request, original: Original) -> str:
-    """Return what tells a DVD apart; the name of the laboratory's holds its content, its time its last use."""
+    """Return what tells a DVD apart; the laboratory's is named by its content and dated by its use."""
     return fingerprint(request.iso) if request.iso else original.path.name
 
 

@@ -1,7 +1,7 @@
 """The packages: the whole set that the installer will choose, solved and checked before any machine starts.
 
-The repositories of the DVD and what was brought besides it are solved by dnf, as the installer will; every RPM
-that was brought and every one that is chosen is held against the keys that are believed.
+The repositories of the DVD and what was brought besides it are solved by dnf, as the installer will; every
+RPM that was brought and every one that is chosen is held against the keys that are believed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def resolve_packages(
 def key_files(
     plan: Plan, original: Original, files: Mapping[str, tuple[int, int]], updates: Path | None, work: Path
 ) -> list[Path]:
-    """Return the key files at hand: those that the platform names on the DVD, and those beside the updates."""
+    """Return the key files at hand: those that the platform names on the DVD, those beside the updates."""
     names = sorted({key.file for key in plan.platform.keys if key.file in files})
     found = [extract_folder(original.path, name, work / "keys" / name) for name in names]
     return found + sorted(updates.glob("**/RPM-GPG-KEY-*") if updates else ())

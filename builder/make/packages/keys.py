@@ -1,4 +1,4 @@
-"""Whose signatures are believed: the vendors' keys by fingerprint, and the organisation's own within limits."""
+"""Whose signatures are believed: the vendors' keys by fingerprint, the organisation's own within limits."""
 
 from __future__ import annotations
 

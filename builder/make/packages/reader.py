@@ -4,9 +4,9 @@ A program of its own: it is run by the system's Python (3.6 or later), where the
 JSON request and writes a JSON answer: the two files that it is called with. A file may lie inside another one
 (an RPM in an ISO): `offset` and `size` say where.
 
-Request: database (an empty folder for the keys), keys [base64 of binary OpenPGP keys] and rpms [[path, offset,
-size]]. Answer, in the same order: name, epoch, version, release, arch, key_id ("" when unsigned), sha256, fault
-("" when signature and digests are right).
+Request: database (an empty folder for the keys), keys [base64 of binary OpenPGP keys], rpms [[path, offset,
+size]]. Answer, in the same order: name, epoch, version, release, arch, key_id ("" when unsigned), sha256 and
+fault ("" when signature and digests are right).
 """
 
 import base64

@@ -1,12 +1,12 @@
 """The package selection, solved by dnf (libdnf, libsolv) with the calls that RHEL 8.3's installer makes.
 
 A program of its own: it is run by the system's Python (3.6 or later), where dnf lives, reads a JSON request
-and writes a JSON answer: the two files that it is called with. The calls are those of Anaconda 33's `DNFPayload`
+and writes a JSON answer: the two files that it is called with. The calls are those of Anaconda 33's payload
 (`_apply_selections`, `checkSoftwareSelection`): `install_specs` with @core, the environment and the packages.
 
-Request: repositories {id: folder with repodata}, arch, releasever, platform_id, install, exclude, about (names
-whose versions are told), weak, work (a folder). Answer: packages, problems, missing, versions {name: [[evr,
-repository]]}, advisories.
+Request: repositories {id: folder with repodata}, arch, releasever, platform_id, install, exclude, about
+(names whose versions are told), weak, work (a folder).
+Answer: packages, problems, missing, versions {name: [[evr, repository]]}, advisories.
 """
 
 import json
