@@ -6,9 +6,11 @@ RPM that was brought and every one that is chosen is held against the keys that 
 
 from __future__ import annotations
 
-import re
+import contextlib
+import hashlib
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from builder.tools.process import run
 __all__ = ["hold_to_lock", "resolve_packages"]
 
 SOLVER = Path(__file__).with_name("solver.py")
+KEPT = 3
+"""DVDs and folders of updates whose metadata stays in the cache."""
 
 
 def resolve_packages(
@@ -103,7 +107,7 @@ def solve(
     metadata = keep_metadata(original, cache)
     repositories = {repository.id: str(metadata / repository.id) for repository in original.repositories}
     if updates is not None:
-        repositories[UPDATES] = str(make_repository(updates, work / UPDATES, log))
+        repositories[UPDATES] = str(keep_updates_metadata(updates, cache, log))
     request = {
         "repositories": repositories,
         "arch": original.arch,
@@ -122,32 +126,52 @@ def solve(
 
 def keep_metadata(original: Original, cache: Path) -> Path:
     """Return a folder with the repodata of a DVD, taken out of it once."""
-    status = original.path.stat()
-    name = re.sub(r"[^\w.-]", "_", f"{original.volume_id}-{status.st_size}-{status.st_mtime_ns}")
-    folder = cache / f"metadata-{name}"
-    if not folder.is_dir():
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def take_out(folder: Path) -> None:
         for repository in original.repositories:
-            target = partial / repository.id / "repodata"
-            extract_folder(original.path, f"{repository.path}/repodata", target)
-        partial.rename(folder)
-    return folder
+            extract_folder(original.path, f"{repository.path}/repodata", folder / repository.id / "repodata")
+
+    return keep(cache, "metadata", original.volume_id + fingerprint([original.path], original.path), take_out)
 
 
-def make_repository(updates: Path, folder: Path, log: Path) -> Path:
-    """Make the metadata of a repository of what was brought, beside it, and return its folder.
+def keep_updates_metadata(updates: Path, cache: Path, log: Path) -> Path:
+    """Return the metadata of a repository of what was brought, which is not touched.
 
     What a mirror had besides packages is kept: advisories (updateinfo) and module streams.
     """
-    folder.mkdir(parents=True)
-    argv: list[str | Path] = ["createrepo_c", "--quiet", "--no-database", "--outputdir", folder, updates]
-    run(argv, doing="make a repository of the updates", log=log)
-    for kind in ("updateinfo", "modules"):
-        for path in sorted(updates.glob(f"**/*{kind}.*")):
-            argv = ["modifyrepo_c", f"--mdtype={kind}", path, folder / "repodata"]
-            run(argv, doing=f"read {path}", log=log)
+
+    def make(folder: Path) -> None:
+        argv: list[str | Path] = ["createrepo_c", "--quiet", "--no-database", "--outputdir", folder, updates]
+        run(argv, doing="make a repository of the updates", log=log)
+        for kind in ("updateinfo", "modules"):
+            for path in sorted(updates.glob(f"**/*{kind}.*")):
+                argv = ["modifyrepo_c", f"--mdtype={kind}", path, folder / "repodata"]
+                run(argv, doing=f"read {path}", log=log)
+
+    files = sorted(path for path in updates.rglob("*") if path.is_file())
+    return keep(cache, "updates", fingerprint(files, updates), make)
+
+
+def keep(cache: Path, kind: str, identity: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache, made when it is not there; the oldest of its kind go."""
+    folder = cache / f"{kind}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    if not folder.is_dir():
+        with scratch(cache, kind) as partial:
+            made = partial / kind
+            made.mkdir()
+            make(made)
+            with contextlib.suppress(FileExistsError, OSError):  # another run was faster
+                made.rename(folder)
+    os.utime(folder)
+    for old in sorted(cache.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def fingerprint(files: Sequence[Path], base: Path) -> str:
+    """Return what tells files apart without reading them: name, size and time of change."""
+    stats = [(path.relative_to(base), path.stat()) for path in files]
+    return "".join(f"{name} {status.st_size} {status.st_mtime_ns}\n" for name, status in stats)
 
 
 def path_of(package: Mapping[str, Any], original: Original) -> str:
@@ -183,7 +207,7 @@ def describe(
     kind, digest = package["checksum"]
     if kind == "sha256" and digest != rpm.sha256:
         raise BadInput(
-            f"{path} on {original.path.name} is not the package that its repository describes: "
+            f"{path} is not the package that the repository of {original.path.name} describes: "
             "the digests differ",
             hint="the DVD is damaged or was changed: compare its SHA-256 with the publisher's",
         )

@@ -15,7 +15,7 @@ Versions = Mapping[str, Sequence[Sequence[str]]]
 BRING = "bring the RPM that provides it in UPDATES (a connected host tells: dnf provides '{what}')"
 RULES: list[tuple[str, Callable[[re.Match[str]], tuple[str, str]]]] = [
     (
-        r"nothing provides (?P<what>.+) needed by (?P<who>\S+) from \S+",
+        r"nothing provides (?P<what>.+) needed by (?P<who>\S+?)(?: from \S+)?",
         lambda m: (f"{m['who']} needs {m['what']}, which no repository has", BRING.format(what=m["what"])),
     ),
     (

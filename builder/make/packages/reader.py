@@ -51,10 +51,20 @@ def read_rpm(transaction, path, offset, size):
         payload = os.lseek(descriptor, 0, os.SEEK_CUR)
         answer.update(identity(header), fault=payload_fault(header, descriptor, payload, offset + size))
     except rpm.error as error:
-        answer["fault"] = str(error)
+        answer.update(identity_at(descriptor, offset), fault=str(error))
     finally:
         os.close(descriptor)
     return dict(answer, sha256=whole)
+
+
+def identity_at(descriptor, offset):
+    """Return what an RPM says of itself though its signature can't be checked; nothing when it is damaged."""
+    careless = rpm.TransactionSet("", rpm._RPMVSF_NOSIGNATURES)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    try:
+        return identity(careless.hdrFromFdno(descriptor))
+    except rpm.error:
+        return {}
 
 
 def identity(header):

@@ -79,7 +79,7 @@ def fault_of(answer: dict[str, str], key: Key | None) -> tuple[str, str]:
     again = "bring it again, and compare its SHA-256 with the publisher's"
     if answer["fault"] == "public key not available":
         return (
-            "is signed with a key that is not believed",
+            f"is signed with the key {answer['key_id']}, which is not believed",
             "name the vendor's key file in packages.keys of the site file, or the organisation's own "
             "in [[packages.own_keys]]",
         )
