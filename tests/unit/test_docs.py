@@ -50,7 +50,7 @@ def records(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from records(part)
 
 
-def keys(model: type[BaseModel], table: str = "Top level") -> dict[tuple[str, str], bool]:
+def keys(model: type[BaseModel], table: str = "Top level", prefix: str = "") -> dict[tuple[str, str], bool]:
     """Return (table, key) -> required, for a record and those inside it."""
     found: dict[tuple[str, str], bool] = {}
     for name, field in model.model_fields.items():
@@ -62,9 +62,9 @@ def keys(model: type[BaseModel], table: str = "Top level") -> dict[tuple[str, st
         if str(field.annotation).startswith("tuple"):
             if table == "Top level" and model is OverlayFile:
                 found[table, name] = field.is_required()
-            found |= keys(inner[0], f"`[[{name}]]`")
+            found |= keys(inner[0], f"`[[{prefix}{name}]]`", f"{prefix}{name}.")
         else:
-            found |= keys(inner[0], f"`[{name}]`")
+            found |= keys(inner[0], f"`[{prefix}{name}]`", f"{prefix}{name}.")
     return found
 
 
