@@ -15,7 +15,7 @@ from typing import Literal
 
 from builder.tools import host
 from builder.tools.cell import open_cell
-from builder.tools.errors import ExitCode, ForjaError
+from builder.tools.errors import ExitCode, ForjaError, HostUnready
 from builder.tools.process import find_program, run
 
 State = Literal["ok", "warn", "missing"]
@@ -100,9 +100,13 @@ def examine_host(build: Path, cache: Path) -> list[Fact]:
         _xorriso(),
         _program("implantisomd5", "isomd5sum", "isomd5sum"),
         _program("createrepo_c", "createrepo-c", "createrepo_c", version=("--version",)),
+        _program("gpg", "gpg", "gnupg2", version=("--version",)),
+        _dnf(),
         _program("mcopy", "mtools", "mtools", version=("--version",)),
         _program("ssh", "openssh-client", "openssh-clients", version=("-V",)),
         _cell(),
+        _program("rpmbuild", "rpm", "", version=("--version",), need="laboratory"),
+        _program("gpg-agent", "gpg-agent", "", need="laboratory"),
         _program("mmdebstrap", "mmdebstrap", "", version=("--version",), need="laboratory"),
         _program("mksquashfs", "squashfs-tools", "", version=("-version",), need="laboratory"),
         _program("mkfs.vfat", "dosfstools", "", need="laboratory"),
@@ -207,6 +211,14 @@ def judge_plugin(name: str, installed: list[str]) -> Fact:
         "offline: do so on a host with a network, and copy its ~/.config/packer/plugins here"
     )
     return Fact(title, "not installed", "missing", remedy)
+
+
+def _dnf() -> Fact:
+    """Say whether a Python of the system has dnf and rpm; no program on PATH shows that."""
+    try:
+        return Fact("dnf for Python", str(host.find_system_python()))
+    except HostUnready as error:
+        return Fact("dnf for Python", error.message, "missing", error.hint)
 
 
 def _xorriso() -> Fact:

@@ -224,5 +224,5 @@ def find_system_python() -> Path:
                 return Path(path)
     raise HostUnready(
         "no Python of this host has dnf and rpm, which solve and check the packages",
-        hint="install python3-dnf and python3-rpm (Debian) or python3-dnf (RHEL), or run 'make setup'",
+        hint="apt install python3-dnf python3-rpm, or dnf install python3-dnf python3-rpm",
     )

@@ -164,6 +164,8 @@ def test_the_list_of_packages_is_well_formed() -> None:
 
 def test_set_up_installs_what_the_doctor_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "sbin"))
+    monkeypatch.setattr(host, "SYSTEM_PYTHONS", ())
+    host.find_system_python.cache_clear()
     remedies = " ".join(fact.remedy for fact in examine(tmp_path).values())
     asked = {row[2] for row in rows() if row[0] in ("image", "lab")} - {
         "-",
