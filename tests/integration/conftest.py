@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from builder.ask.plan import Plan
+from builder.ask.site import EXAMPLE
 from builder.pipeline import Room
+from tests.media.keys import Key, write_trusting_site
+from tests.media.rhel83 import Kit, make_kit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD, CACHE = REPOSITORY / "build", REPOSITORY / ".cache"
@@ -51,3 +54,33 @@ def golden() -> Golden:
     run = forja("image", "clasificado", "--build", BUILD, "--cache", CACHE, "--lang", "en")
     assert run.code == 0, run.stderr[-4000:] + run.stdout[-2000:]
     return Golden(Room.at(BUILD / "clasificado-laboratorio"), run)
+
+
+@pytest.fixture(scope="session")
+def kit() -> Kit:
+    """A DVD like RHEL 8.3's and its updates, made by the tests: in half a minute once, then cached."""
+    return make_kit(CACHE)
+
+
+@pytest.fixture(scope="session")
+def signing_key(kit: Kit) -> Key:
+    """The key that signed every RPM of the kit."""
+    return kit.key
+
+
+@pytest.fixture(scope="session")
+def dvd(kit: Kit) -> Path:
+    """The DVD of the kit; it does not boot (`rhel83.make_variant(..., boot=ISO)` does)."""
+    return kit.dvd
+
+
+@pytest.fixture(scope="session")
+def erratum(kit: Kit) -> Path:
+    """The updates: the pinned Postfix, libicu, a Postfix too new, and others, with advisories."""
+    return kit.erratum
+
+
+@pytest.fixture(scope="session")
+def rhel_site(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site file that trusts the kit's key for every package."""
+    return write_trusting_site(tmp_path_factory.mktemp("sitio"), EXAMPLE, kit.key)
