@@ -220,12 +220,13 @@ def write_release_files(tree: Path, content: Content, *, epoch: int) -> None:
         variant.id = variant.uid = variant.name = uid
         variant.type = "variant"
         variant.paths.repository = uid
-        variant.paths.packages = uid
+        variant.paths.packages = f"{uid}/Packages"
         info.variants.add(variant)
     pxe = {"kernel": "images/pxeboot/vmlinuz", "initrd": "images/pxeboot/initrd.img"}
     info.images.images = {"x86_64": {**pxe, "efiboot.img": "images/efiboot.img"}, "xen": pxe}
+    info.media.discnum = info.media.totaldiscs = 1
     info.stage2.mainimage = "images/install.img"
     for image in ("images/efiboot.img", "images/install.img", "images/product.img", *pxe.values()):
         info.checksums.add(image, "sha256", root_dir=str(tree))
-    info.dump(str(tree / ".treeinfo"), main_variant="BaseOS")
+    info.dump(str(tree / ".treeinfo"))
     (tree / "media.repo").write_text(fill_text(MEDIA_REPO, content), encoding="utf-8")

@@ -14,6 +14,7 @@ from pathlib import Path
 from builder.lab import boot
 from builder.lab.archive import read_tar
 from builder.lab.content import Content
+from builder.lab.repositories import make_repositories
 from builder.lab.rootfs import BASE_PACKAGES, Rootfs, make_rootfs, rootfs_key
 from builder.lab.stage2 import make_initrd, make_product, read_kernel, source_digest
 from builder.tools.console import step
@@ -34,7 +35,8 @@ def make_dvd(content: Content, *, cache: Path, log: Path) -> Path:
         log: where the output of the programs goes.
 
     Raises:
-        HostUnready: mmdebstrap, squashfs-tools, mtools, dosfstools or xorriso is missing.
+        HostUnready: a program is missing: mmdebstrap, mksquashfs, mkfs.vfat, mcopy, xorriso, rpmbuild, gpg
+            or createrepo_c.
         StageFailed: one of them failed.
     """
     iso = cache / f"forja-laboratorio-{dvd_key(content)}.iso"
@@ -71,7 +73,7 @@ def dvd_key(content: Content) -> str:
 
 def make_tree(content: Content, rootfs: Rootfs, tree: Path, *, log: Path, epoch: int) -> None:
     """Lay out the folder that becomes the ISO."""
-    for folder in ("isolinux", "EFI/BOOT", "EFI/debian", "images/pxeboot", "BaseOS", "AppStream"):
+    for folder in ("isolinux", "EFI/BOOT", "EFI/debian", "images/pxeboot"):
         (tree / folder).mkdir(parents=True)
     loaders = read_tar(rootfs.boot, (*boot.ISOLINUX_FILES.values(),), top="boot/")
     for name, source in boot.ISOLINUX_FILES.items():
@@ -103,9 +105,9 @@ def make_tree(content: Content, rootfs: Rootfs, tree: Path, *, log: Path, epoch:
     pack_squashfs(rootfs.root, tree / "images/install.img", log=log, epoch=epoch)
     pack_squashfs(product, tree / "images/product.img", log=log, epoch=epoch)
     mapping = {**json.loads(content.to_json()), "base": sorted(BASE_PACKAGES)}
-    for repository in ("BaseOS", "AppStream"):
-        text = json.dumps(mapping, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-        (tree / repository / "laboratorio.json").write_text(text, encoding="utf-8")
+    make_repositories(content, rootfs, tree, log=log, epoch=epoch)
+    text = json.dumps(mapping, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    (tree / "BaseOS/laboratorio.json").write_text(text, encoding="utf-8")
     boot.write_release_files(tree, content, epoch=epoch)
 
 

@@ -14,7 +14,7 @@ from pykickstart.constants import (
     KS_SCRIPT_PREINSTALL,
 )
 
-from . import accounts, bootloader, check, console, network, packages, settings, source, storage
+from . import accounts, bootloader, check, console, dpkg, listed, network, packages, settings, source, storage
 from .finish import keep_records
 from .kickstart import Kickstart, read_kickstart, read_pre_scripts
 from .program import SYSROOT, InstallError, run, write_file
@@ -67,7 +67,7 @@ def install(cmdline: str, state: State) -> None:
     storage.mount_api()
     write_file(SYSROOT / "etc/fstab", storage.fstab(filesystems))
     if orders.purge:
-        console.progress(f"take out what nothing asks for: {', '.join(orders.purge)}")
+        console.progress(f"take out what is not asked for: {', '.join(orders.purge)}")
         _purge(orders.purge, filesystems)
 
     console.progress("install the boot loader")
@@ -101,14 +101,32 @@ def decide(kickstart: Kickstart, medium: dict[str, Any], *, efi: bool) -> Orders
     bootloader.check_bootloader(data)
     network.check_network(kickstart)
     settings.check_settings(kickstart)
-    installed = packages.parse_status((Path("/") / packages.STATUS).read_text(encoding="utf-8"))
+    installed = dpkg.parse_status((Path("/") / dpkg.STATUS).read_text(encoding="utf-8"))
     selection = packages.select_packages(data.packages, medium["packages"], not_shown, installed)
     units, unit_notes = settings.select_services(kickstart, medium["services"], not_shown, Path("/"))
     plan = storage.plan_storage(kickstart, storage.usable_disks(), efi=efi)
-    purge = packages.superfluous(installed, selection, medium["base"])
+    purge = decide_purge(installed, selection, medium["base"])
     for note in (*notes, *selection.notes, *unit_notes):
         console.not_shown(note.what, note.reason)
     return Orders(plan, purge, units)
+
+
+def decide_purge(
+    installed: dict[str, dpkg.Installed], selection: packages.Selection, base: list[str]
+) -> list[str]:
+    """Return the packages of the payload to take out: by the medium's list, or else by what nothing needs.
+
+    Raises:
+        InstallError: the list, the kickstart and the payload don't agree.
+    """
+    resolved = listed.read_list(source.REPO / listed.LIST)
+    if resolved is None:
+        return packages.superfluous(installed, selection, base)
+    purge = listed.unlisted(installed, resolved, selection, base)
+    console.progress(
+        f"{len(resolved)} packages, as /{listed.LIST} lists them; {len(purge)} others are on the medium"
+    )
+    return purge
 
 
 def _check_sources(kickstart: Kickstart) -> None:

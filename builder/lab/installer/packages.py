@@ -9,25 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .check import Note
+from .dpkg import Installed
 from .program import InstallError, run
 
-STATUS = Path("var/lib/dpkg/status")
 UNMAPPED = "nada en Debian lo representa"
-
-
-@dataclass(frozen=True)
-class Installed:
-    """An installed Debian package; `needs` is one tuple of alternatives a dependency."""
-
-    name: str
-    version: str
-    needs: tuple[tuple[str, ...], ...]
-    provides: tuple[str, ...]
-    essential: bool
 
 
 @dataclass(frozen=True)
@@ -37,30 +25,6 @@ class Selection:
     wanted: frozenset[str]
     unwanted: frozenset[str]
     notes: tuple[Note, ...]
-
-
-def parse_status(text: str) -> dict[str, Installed]:
-    """Return the installed packages of a dpkg status file by name."""
-    found = {}
-    for stanza in text.split("\n\n"):
-        fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE))
-        if not fields.get("Status", "").endswith(" ok installed"):
-            continue
-        needs = ",".join(fields[key] for key in ("Pre-Depends", "Depends") if key in fields)
-        found[fields["Package"]] = Installed(
-            name=fields["Package"],
-            version=fields["Version"],
-            needs=tuple(tuple(_names(part, "|")) for part in needs.split(",") if part.strip()),
-            provides=tuple(_names(fields.get("Provides", ""), ",")),
-            essential=fields.get("Essential") == "yes" or fields.get("Protected") == "yes",
-        )
-    return found
-
-
-def _names(text: str, separator: str) -> list[str]:
-    return [
-        re.split(r"[\s(:\[]", part.strip(), maxsplit=1)[0] for part in text.split(separator) if part.strip()
-    ]
 
 
 def resolve_name(spec: str, packages: Iterable[str]) -> tuple[str, str] | None:
@@ -130,6 +94,44 @@ def select_packages(
     return Selection(frozenset(wanted - unwanted), frozenset(unwanted), tuple(notes))
 
 
+def needed_whatever(installed: Mapping[str, Installed], base: Iterable[str]) -> set[str]:
+    """Return the packages that stay whatever a kickstart asks: the base, and what dpkg calls essential."""
+    essential = {package.name for package in installed.values() if package.essential}
+    return essential | (set(base) & set(installed))
+
+
+def close_over(
+    installed: Mapping[str, Installed], wanted: Mapping[str, str], unwanted: Iterable[str] = ()
+) -> set[str]:
+    """Return packages of the payload with all that they need.
+
+    Args:
+        installed: the packages of the payload.
+        wanted: packages of it -> who asks for them, in the words of the error message.
+        unwanted: packages that must not be needed.
+
+    Raises:
+        InstallError: one of those is.
+    """
+    providers: dict[str, list[str]] = {}
+    for package in installed.values():
+        for name in (package.name, *(provided.name for provided in package.provides)):
+            providers.setdefault(name, []).append(package.name)
+    keep: set[str] = set()
+    todo = list(wanted.items())
+    while todo:
+        name, needed_by = todo.pop()
+        if name in keep:
+            continue
+        if name in unwanted:
+            raise InstallError(f"%packages excludes what stands for {name}, which {needed_by} needs")
+        keep.add(name)
+        for alternatives in installed[name].needs:
+            # All installed alternatives count: which one dpkg would be content with is not for us to pick.
+            todo += [(found, name) for need in alternatives for found in providers.get(need.name, ())]
+    return keep
+
+
 def superfluous(installed: Mapping[str, Installed], selection: Selection, base: Iterable[str]) -> list[str]:
     """Return the installed packages that nothing asks for, sorted.
 
@@ -141,29 +143,13 @@ def superfluous(installed: Mapping[str, Installed], selection: Selection, base: 
     Raises:
         InstallError: an excluded package is needed by one that stays.
     """
-    providers: dict[str, list[str]] = {}
-    for package in installed.values():
-        for name in (package.name, *package.provides):
-            providers.setdefault(name, []).append(package.name)
-    keep: set[str] = set()
-    todo = [(name, "the base system") for name in base if name in installed]
-    todo += [(package.name, "the base system") for package in installed.values() if package.essential]
-    todo += [(name, "%packages") for name in selection.wanted]
-    while todo:
-        name, needed_by = todo.pop()
-        if name in keep:
-            continue
-        if name in selection.unwanted:
-            raise InstallError(f"%packages excludes what stands for {name}, which {needed_by} needs")
-        keep.add(name)
-        for alternatives in installed[name].needs:
-            # All installed alternatives count: which one dpkg would be content with is not for us to pick.
-            todo += [(provider, name) for wanted in alternatives for provider in providers.get(wanted, ())]
-    return sorted(set(installed) - keep)
+    wanted = dict.fromkeys(selection.wanted, "%packages")
+    wanted |= dict.fromkeys(needed_whatever(installed, base), "the base system")
+    return sorted(set(installed) - close_over(installed, wanted, selection.unwanted))
 
 
 def purge(names: list[str]) -> None:
     """Take packages out of the target with their configuration; nothing is run when there are none."""
     if names:
         argv = ["dpkg", "--purge", *names]
-        run(argv, doing=f"take out {len(names)} packages that the kickstart does not ask for", chroot=True)
+        run(argv, doing=f"take out {len(names)} packages that are not asked for", chroot=True)
