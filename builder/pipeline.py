@@ -25,7 +25,7 @@ from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources, build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
-from builder.make.medium import make_medium
+from builder.make.medium import Contents, make_medium
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages
 from builder.make.report import write_report
@@ -344,7 +344,7 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
         "packages": sha256(room.path("packages")),
         "original": name_of(request, original),
         "updates": list_updates(request),
-        "how": digest_of_files([Path(medium_stage.__file__)]),
+        "how": digest_of_files([*Path(medium_stage.__file__).parent.glob("*.py")]),
     }
     with step("Medium"):
         if room.memory.unchanged("medium", inputs):
@@ -355,9 +355,7 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
         make_medium(
             room.plan,
             original,
-            room.path("kickstart"),
-            room.path("overlay"),
-            request.updates,
+            Contents(room.path("kickstart"), room.path("overlay"), room.path("packages"), request.updates),
             room.path("medium"),
             log=fresh(room.logs / "medium.log"),
         )
@@ -406,7 +404,7 @@ def verify(request: Request, room: Room) -> Findings:
         "image": sha256(room.path("image")),
         "plan": sha256(room.path("plan")),
         "firmware": request.firmware,
-        "how": digest_of_files([*TESTS.glob("*.py"), *Path(medium_stage.__file__).parent.rglob("*.py")]),
+        "how": digest_of_files([*TESTS.glob("*.py"), *Path(medium_stage.__file__).parents[1].rglob("*.py")]),
     }
     with step("Verification"):
         if room.memory.unchanged("verification", inputs):

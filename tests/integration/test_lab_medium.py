@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.make.medium import edit_isolinux
+from builder.make.medium.menus import edit_isolinux
 from builder.pipeline import Request, find_laboratory_dvd
 from builder.tools.iso import extract, inspect_medium
 from builder.tools.machine import Console, FirmwareKind, describe_machine

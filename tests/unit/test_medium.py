@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.make.medium import edit_grub, edit_isolinux
+from builder.make.medium.menus import edit_grub, edit_isolinux
 from builder.tools.errors import StageFailed
 from builder.tools.iso import escape_label
 
