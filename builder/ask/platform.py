@@ -42,6 +42,8 @@ class Tools(Frozen):
     """Folder of the vendor under EFI/ on the system partition."""
     query_package: str
     """Command that prints the version of an installed package."""
+    list_packages: str
+    """Shell command that prints every installed package as name-epoch:version-release.arch, in any order."""
     list_initramfs: str
     """Command that lists the files of an initramfs."""
 
