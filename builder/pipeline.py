@@ -27,7 +27,7 @@ from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
 from builder.make.medium import Contents, make_medium
 from builder.make.overlay import write_overlay
-from builder.make.packages import hold_to_lock, resolve_packages
+from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
 from builder.make.report import write_report
 from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
@@ -305,6 +305,7 @@ def resolve(request: Request, room: Room, original: Original) -> Resolution:
             write_text(path, resolution.model_dump_json(indent=1) + "\n")
             write_text(path.with_suffix(".lock"), resolution.lock())
             room.memory.finish("packages", inputs)
+        warn_of_own_keys(resolution)
         if request.locked is not None:
             hold_to_lock(resolution, request.locked)
         counts = Counter(package.repository for package in resolution.packages)

@@ -27,7 +27,7 @@ from builder.tools.files import scratch
 from builder.tools.iso import Original, extract_folder, list_files
 from builder.tools.process import run
 
-__all__ = ["hold_to_lock", "resolve_packages"]
+__all__ = ["hold_to_lock", "resolve_packages", "warn_of_own_keys"]
 
 SOLVER = Path(__file__).with_name("solver.py")
 KEPT = 3
@@ -55,6 +55,11 @@ def resolve_packages(
         keys = trusted_keys(plan, key_files(plan, original, files, updates, work), work)
         brought = read_updates(updates, keys, work, log)
         answer = solve(plan, original, updates, cache, work, log)
+        if answer["fault"]:
+            raise BadInput(
+                f"a repository of {original.path.name} or of UPDATES can't be read: {answer['fault']}",
+                hint="compare the DVD's SHA-256 with the publisher's",
+            )
         if answer["missing"]:
             raise missing(plan, answer["missing"], answer["versions"])
         if answer["problems"]:
@@ -71,7 +76,6 @@ def resolve_packages(
         describe(package, paths[package["name"]], rpms, plan, original) for package in answer["packages"]
     )
     signers = list_signers([rpms[package.location].key for package in packages], brought)
-    report_own_keys(packages, signers)
     return Resolution(
         medium=original.volume_id,
         packages=packages,
@@ -234,10 +238,10 @@ def list_signers(keys: Sequence[Key], brought: Sequence[Rpm]) -> tuple[Signer, .
     )
 
 
-def report_own_keys(packages: Sequence[Package], signers: Sequence[Signer]) -> None:
+def warn_of_own_keys(resolution: Resolution) -> None:
     """Say loudly which packages no vendor signed."""
-    for signer in signers:
-        names = [package.name for package in packages if package.signer == signer.fingerprint]
+    for signer in resolution.signers:
+        names = [package.name for package in resolution.packages if package.signer == signer.fingerprint]
         if signer.own and names:
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
             warn(

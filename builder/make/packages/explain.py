@@ -15,32 +15,32 @@ Versions = Mapping[str, Sequence[Sequence[str]]]
 BRING = "bring the RPM that provides it in UPDATES (a connected host tells: dnf provides '{what}')"
 RULES: list[tuple[str, Callable[[re.Match[str]], tuple[str, str]]]] = [
     (
-        r"nothing provides (?P<what>.+) needed by (?P<who>\S+?)(?: from \S+)?",
+        r"nothing provides (?P<what>.+) needed by (?P<who>\S+)",
         lambda m: (f"{m['who']} needs {m['what']}, which no repository has", BRING.format(what=m["what"])),
     ),
     (
-        r"package (?P<who>\S+) from \S+ requires (?P<what>.+), but none of the providers can be installed",
+        r"package (?P<who>\S+) requires (?P<what>.+), but none of the providers can be installed",
         lambda m: (f"{m['who']} needs {m['what']}, and nothing that provides it can be installed", ""),
     ),
     (
-        r"package (?P<who>\S+) from \S+ is filtered out by modular filtering",
+        r"package (?P<who>\S+) is filtered out by modular filtering",
         lambda m: (f"{m['who']} is of a module stream that is not enabled", "bring the stream's default"),
     ),
     (
-        r"package (?P<who>\S+) from \S+ is filtered out by exclude filtering",
+        r"package (?P<who>\S+) is filtered out by exclude filtering",
         lambda m: (f"{m['who']} is excluded by the profile's overlays", "take it out of `excludes`"),
     ),
     (
-        r"package (?P<who>\S+) from \S+ (?P<how>conflicts with|obsoletes) (?P<what>.+) "
-        r"provided by (?P<whom>\S+) from \S+",
+        r"package (?P<who>\S+) (?P<how>conflicts with|obsoletes) (?P<what>.+) "
+        r"provided by (?P<whom>\S+)",
         lambda m: (f"{m['who']} {m['how']} {m['whom']} ({m['what']})", "leave one of the two out"),
     ),
     (
-        r"cannot install both (?P<who>\S+) from \S+ and (?P<whom>\S+) from \S+",
+        r"cannot install both (?P<who>\S+) and (?P<whom>\S+)",
         lambda m: (f"{m['who']} and {m['whom']} can't both be installed", "leave one of the two out"),
     ),
     (
-        r"package (?P<who>\S+) from \S+ does not have a compatible architecture",
+        r"package (?P<who>\S+) does not have a compatible architecture",
         lambda m: (f"{m['who']} is for another architecture", "bring the x86_64 or noarch one"),
     ),
 ]
@@ -68,8 +68,10 @@ def unsolvable(problems: Sequence[Sequence[str]]) -> BadInput:
 
 def translate(rule: str) -> tuple[str, str]:
     """Return one of libsolv's rules in a person's words, and what to do; the rule itself if it is unknown."""
+    # Some releases of libdnf say which repository each package is from, others don't.
+    plain = re.sub(r" from [\w.-]+(?=$|,| )", "", rule.strip())
     for pattern, words in RULES:
-        match = re.fullmatch(pattern, rule.strip())
+        match = re.fullmatch(pattern, plain)
         if match:
             return words(match)
     return ("", "") if rule.strip() in SILENT else (rule.strip(), "")

@@ -6,7 +6,7 @@ and writes a JSON answer: the two files that it is called with. The calls are th
 
 Request: repositories {id: folder with repodata}, arch, releasever, platform_id, install, exclude, about
 (names whose versions are told), weak, work (a folder).
-Answer: packages, problems, missing, versions {name: [[evr, repository]]}, advisories.
+Answer: packages, problems, missing, versions {name: [[evr, repository]]}, advisories, fault.
 """
 
 import json
@@ -25,8 +25,25 @@ def main():
     with open(question, encoding="utf-8") as file:
         request = json.load(file)
     logging.disable(logging.CRITICAL)
+    answer = {
+        "packages": [],
+        "problems": [],
+        "missing": [],
+        "versions": {},
+        "advisories": [],
+        "fault": "",
+    }
+    try:
+        solve(request, answer)
+    except (dnf.exceptions.RepoError, dnf.exceptions.CompsError) as error:
+        answer["fault"] = str(error)
+    with open(target, "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+
+
+def solve(request, answer):
+    """Fill in the answer."""
     base = open_base(request)
-    answer = {"packages": [], "problems": [], "missing": [], "versions": {}, "advisories": []}
     try:
         base.install_specs(request["install"], exclude=request["exclude"])
         base.resolve()
@@ -41,9 +58,7 @@ def main():
         answer["advisories"] = list_advisories(base, chosen)
     for name in request["about"]:
         found = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(name=name).run()
-        answer["versions"][name] = [["%s" % package.evr, package.reponame] for package in sorted(found)]
-    with open(target, "w", encoding="utf-8") as file:
-        json.dump(answer, file)
+        answer["versions"][name] = [[package.evr, package.reponame] for package in sorted(found)]
 
 
 def open_base(request):
@@ -74,8 +89,12 @@ def open_base(request):
 
 def missing_of(error):
     """Return what was asked for and is nowhere, as it was asked for."""
-    groups = ["@" + name for name in (*error.no_match_group_specs, *error.error_group_specs)]
-    return groups + list(error.no_match_pkg_specs) + list(error.error_pkg_specs)
+    groups = [*error.no_match_group_specs, *error.error_group_specs]
+    return (
+        ["@" + name.lstrip("@") for name in groups]
+        + list(error.no_match_pkg_specs)
+        + list(error.error_pkg_specs)
+    )
 
 
 def describe(package, reason):
