@@ -16,6 +16,7 @@ from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
+from builder.make.inspection import check_medium, to_json, to_lines
 from builder.make.kickstart import write_kickstart
 from builder.make.overlay import write_overlay
 from builder.make.report import write_report
@@ -26,11 +27,14 @@ from builder.pipeline import (
     judge,
     make_golden_image,
     make_medium_only,
+    platform_of,
+    read_resolution,
     resolve_only,
     verify_again,
 )
 from builder.tools.console import say
 from builder.tools.errors import ExitCode, ForjaError
+from builder.tools.iso import inspect_medium
 from builder.tools.machine import FirmwareKind
 
 
@@ -68,6 +72,13 @@ def make_parser() -> argparse.ArgumentParser:
     _request(image, image=True)
     resolve = _verb(verbs, "resolve", resolve_verb, "the packages that will be installed, solved and checked")
     _request(resolve)
+    inspect = _verb(verbs, "inspect", inspect_verb, "what an installation ISO is, and whether it is whole")
+    inspect.add_argument("iso", type=Path, metavar="ISO", help="the RHEL 8.3 DVD")
+    inspect.add_argument("--sha256", default="", metavar="HEX", help="digest that the whole ISO must have")
+    inspect.add_argument(
+        "--sums", type=Path, metavar="FILE", help="SHA256SUMS or CHECKSUM that names the ISO"
+    )
+    inspect.add_argument("--json", action="store_true", help="as JSON")
     medium = _verb(verbs, "medium", medium_verb, "the installation ISO that installs by itself")
     _request(medium)
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
@@ -112,6 +123,15 @@ def resolve_verb(arguments: argparse.Namespace) -> int:
         print(line)
     print(room.path("packages"))
     print(room.path("packages").with_suffix(".lock"))
+    return ExitCode.OK
+
+
+def inspect_verb(arguments: argparse.Namespace) -> int:
+    """`forja inspect`: what an installation ISO is."""
+    original = inspect_medium(arguments.iso)
+    platform = platform_of(original)
+    inspection = check_medium(original, digest=arguments.sha256, sums=arguments.sums)
+    print(to_json(inspection, platform) if arguments.json else "\n".join(to_lines(inspection, platform)))
     return ExitCode.OK
 
 
@@ -164,7 +184,9 @@ def report_verb(arguments: argparse.Namespace) -> int:
     """`forja report`: the report again, in a language."""
     room = Room.at(arguments.folder)
     findings = Findings.model_validate_json(room.path("verification").read_text(encoding="utf-8"))
-    print(write_report(room.plan, findings, room.folder, lang=arguments.lang))
+    packages = room.path("packages")
+    resolution = read_resolution(packages) if packages.exists() else None
+    print(write_report(room.plan, findings, resolution, room.folder, lang=arguments.lang))
     return ExitCode.OK
 
 

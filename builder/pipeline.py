@@ -132,7 +132,7 @@ def verify_again(
     lang: str,
     controls: Sequence[str] = (),
 ) -> tuple[Plan, Findings, Path]:
-    """Verify an image that was built before; its plan and medium are looked for beside it.
+    """Verify an image that was built before; its plan, packages and medium are looked for beside it.
 
     Returns:
         The plan, what was seen, and the folder with findings and report.
@@ -142,9 +142,10 @@ def verify_again(
             they were not verified.
 
     Raises:
-        BadInput: image, plan or medium is not there, or the plan has no such control.
+        BadInput: image, plan, packages or medium is not there, or the plan has no such control.
     """
     plan = read_plan(plan_file or image.parent / "plan.json")
+    resolution = read_resolution(image.parent / "packages.json")
     unknown = set(controls) - {control.id for control in plan.controls}
     if unknown:
         raise BadInput(f"{plan.name} has no control {min(unknown)}", hint="they are in the report")
@@ -156,9 +157,16 @@ def verify_again(
     with hold(folder), step("Verification"):
         logs = folder / "logs"
         findings = verify_image(
-            plan, image, medium.resolve(), folder, firmware=firmware, logs=logs, controls=controls
+            plan,
+            resolution,
+            image,
+            medium.resolve(),
+            folder,
+            firmware=firmware,
+            logs=logs,
+            controls=controls,
         )
-        write_report(plan, findings, folder, lang=lang)
+        write_report(plan, findings, resolution, folder, lang=lang)
     return plan, findings, folder
 
 
@@ -173,6 +181,21 @@ def read_plan(path: Path) -> Plan:
     except (OSError, ValueError) as error:
         raise BadInput(
             f"{path} is no plan of this version of Forja", hint="give the one beside the image, with --plan"
+        ) from error
+
+
+def read_resolution(path: Path) -> Resolution:
+    """Return the packages of a `packages.json`.
+
+    Raises:
+        BadInput: it is missing, or was written by another version of Forja.
+    """
+    try:
+        return Resolution.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{path} is no list of packages of this version of Forja",
+            hint="put the packages.json of the image's build beside it",
         ) from error
 
 
@@ -292,7 +315,7 @@ def resolve(request: Request, room: Room, original: Original) -> Resolution:
     with step("Packages (dnf)"):
         if room.memory.unchanged("packages", inputs):
             say("unchanged")
-            resolution = Resolution.model_validate_json(path.read_text(encoding="utf-8"))
+            resolution = read_resolution(path)
         else:
             room.memory.begin("packages")
             resolution = resolve_packages(
@@ -404,6 +427,7 @@ def verify(request: Request, room: Room) -> Findings:
     inputs = {
         "image": sha256(room.path("image")),
         "plan": sha256(room.path("plan")),
+        "packages": sha256(room.path("packages")),
         "firmware": request.firmware,
         "how": digest_of_files([*TESTS.glob("*.py"), *Path(medium_stage.__file__).parents[1].rglob("*.py")]),
     }
@@ -414,6 +438,7 @@ def verify(request: Request, room: Room) -> Findings:
         room.memory.begin("verification")
         findings = verify_image(
             room.plan,
+            read_resolution(room.path("packages")),
             room.path("image"),
             room.path("medium"),
             room.folder,
@@ -427,10 +452,11 @@ def verify(request: Request, room: Room) -> Findings:
 
 def report(request: Request, room: Room, findings: Findings) -> None:
     """Write the lista de comprobación."""
+    resolution = read_resolution(room.path("packages"))
     with step("Lista de comprobación"):
         room.memory.begin("report")
         for lang in sorted({"es", request.lang}):
-            say(str(write_report(room.plan, findings, room.folder, lang=lang)))
+            say(str(write_report(room.plan, findings, resolution, room.folder, lang=lang)))
 
 
 def record_manifest(request: Request, room: Room, original: Original, findings: Findings) -> None:
@@ -460,7 +486,8 @@ def record_manifest(request: Request, room: Room, original: Original, findings: 
             for name in room.memory.stages[stage]
             if (room.folder / name).exists()
         ]
-        write_manifest(plan, findings, room.folder, artefacts, inputs)
+        resolution = read_resolution(room.path("packages"))
+        write_manifest(plan, findings, resolution, room.folder, artefacts, inputs)
 
 
 def judge(plan: Plan, findings: Findings, folder: Path) -> None:

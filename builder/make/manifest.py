@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform as host_platform
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from builder import __version__
 from builder.ask.plan import Plan
 from builder.make.findings import Findings
+from builder.make.resolution import Resolution
 from builder.tools.files import sha256, write_text
 from builder.tools.host import find_packer, find_qemu
 from builder.tools.process import Argument, run
@@ -25,11 +27,17 @@ NOT_REPRODUCIBLE = {
 
 
 def write_manifest(
-    plan: Plan, findings: Findings, folder: Path, artefacts: Sequence[str], inputs: Mapping[str, Path]
+    plan: Plan,
+    findings: Findings,
+    resolution: Resolution,
+    folder: Path,
+    artefacts: Sequence[str],
+    inputs: Mapping[str, Path],
 ) -> Path:
     """Write `manifest.json` and `SHA256SUMS` (as `sha256sum --check` takes it) into `folder`.
 
     Args:
+        resolution: the packages that the image was installed with.
         artefacts: names of the files in `folder` that are the result.
         inputs: what was read, by what it is to the build.
     """
@@ -47,6 +55,7 @@ def write_manifest(
             "sums": {verdict.value: count for verdict, count in findings.sums(plan.controls).items()},
             "verdicts": verdicts,
         },
+        "packages": describe_packages(resolution),
         "inputs": {what: describe(path) for what, path in sorted(inputs.items())},
         "artefacts": {name: describe(folder / name) for name in sorted(artefacts)},
         "not_reproducible": NOT_REPRODUCIBLE,
@@ -56,6 +65,39 @@ def write_manifest(
     sums = {**{name: manifest["artefacts"][name]["sha256"] for name in artefacts}, NAME: sha256(path)}
     write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
     return path
+
+
+def describe_packages(resolution: Resolution) -> dict[str, Any]:
+    """Return every RPM with its digest, its signer and why it is there; the keys; and the advisories."""
+    signers = {signer.fingerprint: signer for signer in resolution.signers}
+    counts = Counter(package.signer for package in resolution.packages)
+    return {
+        "medium": resolution.medium,
+        "count": len(resolution.packages),
+        "size": resolution.size,
+        "signers": [{**signer.model_dump(), "packages": counts[key]} for key, signer in signers.items()],
+        "rpms": {
+            package.nevra: {
+                "repository": package.repository,
+                "file": package.location,
+                "size": package.size,
+                "sha256": package.sha256,
+                "signer": package.signer,
+                "signer_name": signers[package.signer].name,
+                "own_key": signers[package.signer].own,
+                "reason": package.reason,
+            }
+            for package in resolution.packages
+        },
+        "advisories": {
+            state: [
+                advisory.model_dump(exclude={"state"})
+                for advisory in resolution.advisories
+                if advisory.state == state
+            ]
+            for state in ("held", "left out", "not concerned")
+        },
+    }
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every test of an image stands on: the plan, the one SSH connection, the clients, and the evidence.
+"""What every test of an image stands on: plan, packages, the one connection, the clients, and the evidence.
 
 Run by `forja verify`, never by hand: `--guest` names the guest that it booted.
 """
@@ -16,6 +16,7 @@ import pytest
 import testinfra
 
 from builder.ask.plan import Plan
+from builder.make.resolution import Resolution
 
 CONNECT_SECONDS = 20.0
 NO_CLIENT = {
@@ -151,10 +152,16 @@ def plan(pytestconfig: pytest.Config) -> Plan:
 
 
 @pytest.fixture(scope="session")
+def resolution(pytestconfig: pytest.Config) -> Resolution:
+    """The packages that the image was installed with."""
+    path = Path(pytestconfig.stash[CONTEXT]["packages"])
+    return Resolution.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
 def host(pytestconfig: pytest.Config) -> Any:
-    """The guest as testinfra sees it: as root, over the one SSH connection."""
-    config = pytestconfig.stash[CONTEXT]["ssh_config"]
-    return testinfra.get_host("ssh://guest", ssh_config=config, sudo=True)
+    """The guest as testinfra sees it, as root."""
+    return testinfra.get_host(**pytestconfig.stash[CONTEXT]["connection"])
 
 
 @pytest.fixture(scope="session")

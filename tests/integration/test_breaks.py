@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from builder.make.findings import Outcome
+from builder.make.resolution import Resolution
 from builder.make.verification import look
 from builder.make.verification.guest import Guest, boot_guest
 from builder.make.verification.throwaway import make_throwaway
+from builder.pipeline import read_resolution
 from builder.tools.cell import open_cell
 from builder.tools.machine import FirmwareKind
 
@@ -133,12 +135,16 @@ def guest(golden: Golden) -> Iterator[Guest]:
             yield running
 
 
+def resolution(golden: Golden) -> Resolution:
+    return read_resolution(golden.room.path("packages"))
+
+
 @pytest.mark.parametrize("case", BREAKS, ids=lambda case: case.what)
 def test_a_break_turns_its_control_red(case: Break, guest: Guest, golden: Golden, tmp_path: Path) -> None:
     log = golden.room.logs / "breaks.log"
     guest.ssh(case.how, doing=f"break {case.what}")
     try:
-        findings = look(guest, tmp_path, xml=None, log=log, controls=[case.control])
+        findings = look(guest, resolution(golden), tmp_path, xml=None, log=log, controls=[case.control])
     finally:
         guest.ssh(case.mend, doing=f"mend {case.what}")
     red = {
@@ -150,5 +156,5 @@ def test_a_break_turns_its_control_red(case: Break, guest: Guest, golden: Golden
 def test_a_mended_image_is_green_again(guest: Guest, golden: Golden, tmp_path: Path) -> None:
     log = golden.room.logs / "breaks.log"
     controls = sorted({case.control for case in BREAKS})
-    findings = look(guest, tmp_path, xml=None, log=log, controls=controls)
+    findings = look(guest, resolution(golden), tmp_path, xml=None, log=log, controls=controls)
     assert [item.test for item in findings if item.outcome is Outcome.FAILED] == []

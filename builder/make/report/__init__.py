@@ -14,6 +14,7 @@ from builder.ask.plan import Plan
 from builder.make.findings import Findings, Outcome, Verdict
 from builder.make.report.page import BASE_SECTION, group_by_reason, make_sections, make_slices
 from builder.make.report.words import Words, css_string, read_moment, visible
+from builder.make.resolution import Resolution
 
 __all__ = ["report_name", "write_report"]
 
@@ -25,12 +26,15 @@ def report_name(lang: str = "es") -> str:
     return "lista-de-comprobacion.html" if lang == "es" else f"lista-de-comprobacion.{lang}.html"
 
 
-def write_report(plan: Plan, findings: Findings, folder: Path, *, lang: str = "es") -> Path:
+def write_report(
+    plan: Plan, findings: Findings, resolution: Resolution | None, folder: Path, *, lang: str = "es"
+) -> Path:
     """Write the lista de comprobación into a folder; the same input gives the same bytes.
 
     Args:
         plan: what was asked for, with its controls.
         findings: what verification saw; untrusted text.
+        resolution: the packages it was installed with; None if their list is not at hand.
         folder: where it goes; made when it is not there.
         lang: "es" or "en".
 
@@ -41,7 +45,7 @@ def write_report(plan: Plan, findings: Findings, folder: Path, *, lang: str = "e
         BadInput: the language is another.
         StageFailed: a finding names no control, or one that the plan does not have.
     """
-    page = render_report(plan, findings, lang)
+    page = render_report(plan, findings, resolution, lang)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / report_name(lang)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -53,7 +57,7 @@ def write_report(plan: Plan, findings: Findings, folder: Path, *, lang: str = "e
     return path
 
 
-def render_report(plan: Plan, findings: Findings, lang: str) -> str:
+def render_report(plan: Plan, findings: Findings, resolution: Resolution | None, lang: str) -> str:
     """Return the page as text; arguments and errors as for `write_report`."""
     words = Words(lang)
     sections = make_sections(plan, findings, words)

@@ -8,13 +8,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from builder import __version__
 from builder.ask.plan import Plan
 from builder.ask.reading import REPOSITORY
 from builder.make.findings import Finding, Findings, Subject
+from builder.make.resolution import Resolution
 from builder.make.verification.guest import Guest, boot_guest
 from builder.make.verification.throwaway import make_throwaway
 from builder.tools.cell import open_cell
@@ -29,8 +31,32 @@ SHORT_PATHS = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - a socket's 
 EXIT_ALL_PASSED, EXIT_SOME_FAILED = 0, 1
 
 
+class Target(Protocol):
+    """What the tests of an image look at: a booted guest, or a root file system with the same packages."""
+
+    @property
+    def plan(self) -> Plan:
+        """What it was made from."""
+
+    @property
+    def connection(self) -> Mapping[str, str | bool]:
+        """How testinfra reaches it: arguments of `get_host`."""
+
+    @property
+    def address(self) -> str:
+        """Where clients reach it."""
+
+    @property
+    def clients(self) -> Mapping[str, str | None]:
+        """Class of client -> where it speaks from."""
+
+    def inside(self, argv: Sequence[Argument]) -> list[str]:
+        """Return the argument list that runs `argv` where it can be reached."""
+
+
 def verify_image(
     plan: Plan,
+    resolution: Resolution,
     image: Path,
     medium: Path,
     folder: Path,
@@ -42,6 +68,7 @@ def verify_image(
     """Boot a throwaway copy of an image and look at every control of its plan, or at some.
 
     Args:
+        resolution: the packages that it was installed with.
         folder: where `findings.json` and `verification.xml` (JUnit) are put.
         logs: folder for the console and the programs' output.
 
@@ -62,7 +89,7 @@ def verify_image(
         serial = logs / f"console-verification-{firmware}.log"
         with boot_guest(plan, throwaway, work, cell, firmware=firmware, serial=serial, log=log) as guest:
             xml = folder / "verification.xml"
-            findings = look(guest, work, xml=xml, log=log, controls=controls)
+            findings = look(guest, resolution, work, xml=xml, log=log, controls=controls)
             system, postfix = identify(guest)
     if sha256(image) != before:
         raise StageFailed(f"{image} is not the same after verification as it was before")
@@ -85,22 +112,36 @@ def verify_image(
 
 
 def look(
-    guest: Guest, work: Path, *, xml: Path | None, log: Path, controls: Sequence[str] = ()
+    target: Target,
+    resolution: Resolution,
+    work: Path,
+    *,
+    xml: Path | None,
+    log: Path,
+    controls: Sequence[str] = (),
+    files: Sequence[str] = ("",),
 ) -> tuple[Finding, ...]:
-    """Run the tests of the image against a guest, all of them or those of some controls.
+    """Run the tests of the image against a target, all of them or those of some controls.
+
+    Args:
+        work: a folder for what the tests are told and tell.
+        controls: the controls to look at; all when there are none.
+        files: the files of tests/image to run.
 
     Raises:
         StageFailed: pytest itself failed, or no test ran.
     """
     context, found = work / "context.json", work / "found.json"
-    (work / "plan.json").write_text(guest.plan.model_dump_json())
+    (work / "plan.json").write_text(target.plan.model_dump_json())
+    (work / "packages.json").write_text(resolution.model_dump_json())
     context.write_text(
         json.dumps(
             {
                 "plan": str(work / "plan.json"),
-                "ssh_config": str(guest.ssh_config),
-                "address": guest.address,
-                "clients": guest.clients,
+                "packages": str(work / "packages.json"),
+                "connection": dict(target.connection),
+                "address": target.address,
+                "clients": dict(target.clients),
                 "controls": list(controls),
                 "found": str(found),
             }
@@ -108,21 +149,22 @@ def look(
     )
     found.unlink(missing_ok=True)
     argv: list[Argument] = [
-        *(sys.executable, "-m", "pytest", TESTS, "--rootdir", REPOSITORY, "-p", "no:cacheprovider"),
+        *(sys.executable, "-m", "pytest", "--rootdir", REPOSITORY, "-p", "no:cacheprovider"),
         *("-o", "addopts=", "-v", "--tb=short", "--strict-markers", f"--guest={context}"),
         *([f"--junitxml={xml}", "-o", "junit_suite_name=forja"] if xml else []),
+        *(TESTS / file for file in files),
     ]
-    files: list[str] = []
+    told: list[str] = []
 
     def show_progress(line: str) -> None:
         """Name each file of tests once, when its first test has ended."""
         test = re.match(r"tests/image/(\S+)\.py::\S+ \w+ +\[ *(\d+%)\]", line)
-        if test and xml is not None and test[1] not in files:
-            files.append(test[1])
+        if test and xml is not None and test[1] not in told:
+            told.append(test[1])
             say(f"[{test[2]:>4}] {test[1].removeprefix('test_')}")
 
     result = run(
-        guest.cell.inside(argv),
+        target.inside(argv),
         on_line=show_progress,
         doing="look at the image",
         log=log,

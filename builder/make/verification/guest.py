@@ -40,6 +40,16 @@ class Guest:
         """The address that the site gives to the server."""
         return str(self.plan.site.network.address.ip)
 
+    @property
+    def connection(self) -> dict[str, str | bool]:
+        """How testinfra reaches it (arguments of `get_host`): as root, over the one SSH connection."""
+        config = str(self.ssh_config)
+        return {"hostspec": SSH_NAME, "connection": "ssh", "ssh_config": config, "sudo": True}
+
+    def inside(self, argv: Sequence[Argument]) -> list[str]:
+        """Return the argument list that runs `argv` where the guest can be reached."""
+        return self.cell.inside(argv)
+
     def ssh(self, command: str, *, doing: str, accept: Sequence[int] = (0,)) -> Result:
         """Run a shell command in the guest as root, over the one connection."""
         argv: list[Argument] = ["ssh", "-F", self.ssh_config, SSH_NAME, f"sudo -n sh -c {_quoted(command)}"]
