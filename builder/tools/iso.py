@@ -8,21 +8,12 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from productmd.treeinfo import TreeInfo
-
-from builder.tools.errors import BadInput
+from builder.tools.errors import BadInput, StageFailed
 from builder.tools.files import scratch
+from builder.tools.identity import Repository, find_release_packages, parse_treeinfo, settle_version
 from builder.tools.process import run
 
 SECTOR = 2048
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A repository on an installation ISO: the id of its variant, and its folder."""
-
-    id: str
-    path: str
 
 
 @dataclass(frozen=True)
@@ -38,10 +29,44 @@ class Original:
 
 
 def inspect_medium(iso: Path) -> Original:
-    """Return what an installation ISO says of itself: volume id (ECMA-119, 8.4) and `.treeinfo`.
+    """Return what an installation ISO says of itself: volume id, `.treeinfo`, release package.
 
     Raises:
-        BadInput: it is missing, is no ISO, is shorter than it says, or is no installation medium.
+        BadInput: it is missing, is no ISO, is shorter than it says, is no installation medium, or is of one
+            product by its `.treeinfo` and of another by its release package.
+    """
+    descriptor = read_descriptor(iso)
+    with scratch(Path(os.environ.get("TMPDIR", "/tmp")), "forja-inspect") as folder:  # noqa: S108
+        text = extract(iso, folder, ".treeinfo").read_text(encoding="utf-8", errors="replace")
+    try:
+        tree = parse_treeinfo(text)
+    except ValueError as error:
+        raise BadInput(
+            f"{iso} is no installation medium: it has no valid .treeinfo ({error})",
+            hint="give the DVD's .iso file",
+        ) from error
+    try:
+        version = settle_version(tree, find_release_packages(list_files(iso)))
+    except ValueError as error:
+        raise BadInput(
+            f"{iso} contradicts itself: its .treeinfo says {tree.name} {tree.version}, but {error}",
+            hint="give the DVD's .iso file as it was downloaded",
+        ) from error
+    return Original(
+        path=iso,
+        volume_id=descriptor[40:72].decode("ascii", "replace").rstrip(),
+        name=tree.name,
+        version=version,
+        arch=tree.arch,
+        repositories=tree.repositories,
+    )
+
+
+def read_descriptor(iso: Path) -> bytes:
+    """Return the primary volume descriptor of an ISO (ECMA-119, 8.4), whole.
+
+    Raises:
+        BadInput: it is missing, is no ISO, or is shorter than it says.
     """
     try:
         size = iso.stat().st_size
@@ -50,7 +75,12 @@ def inspect_medium(iso: Path) -> Original:
             descriptor = file.read(SECTOR)
     except OSError as error:
         raise BadInput(f"the ISO {iso} can't be read: {error.strerror}", hint="check ISO=") from error
-    if len(descriptor) < SECTOR or descriptor[:6] != b"\x01CD001":
+    if len(descriptor) < SECTOR:
+        raise BadInput(
+            f"{iso} is not an ISO 9660 image: it has {size} bytes, and its header would end at {17 * SECTOR}",
+            hint="download or copy it again",
+        )
+    if descriptor[:6] != b"\x01CD001":
         raise BadInput(
             f"{iso} is not an ISO 9660 image", hint="give the DVD's .iso file as it was downloaded"
         )
@@ -60,27 +90,7 @@ def inspect_medium(iso: Path) -> Original:
             f"{iso} is truncated: it has {size} bytes and says that it holds {blocks * SECTOR}",
             hint="download or copy it again, and compare its SHA-256 with the publisher's",
         )
-    with scratch(Path(os.environ.get("TMPDIR", "/tmp")), "forja-inspect") as folder:  # noqa: S108
-        extract(iso, folder, ".treeinfo")
-        tree = TreeInfo()
-        try:
-            tree.load(str(folder / ".treeinfo"))
-        except Exception as error:  # productmd raises whatever its parser does
-            raise BadInput(
-                f"{iso} is no installation medium: it has no valid .treeinfo", hint="give the DVD's .iso file"
-            ) from error
-    return Original(
-        path=iso,
-        volume_id=descriptor[40:72].decode("ascii", "replace").rstrip(),
-        name=tree.release.name,
-        version=tree.release.version,
-        arch=tree.tree.arch,
-        repositories=tuple(
-            Repository(uid, variant.paths.repository)
-            for uid, variant in sorted(tree.variants.variants.items())
-            if variant.paths.repository
-        ),
-    )
+    return descriptor
 
 
 def extract(iso: Path, folder: Path, name: str) -> Path:
@@ -122,11 +132,16 @@ def extract_folder(iso: Path, name: str, target: Path) -> Path:
 
 
 def list_files(iso: Path) -> dict[str, tuple[int, int]]:
-    """Return where each file of an ISO lies in it: path -> (offset, size), in bytes."""
-    listing = run(
-        ["xorriso", "-indev", iso, "-find", "/", "-type", "f", "-exec", "report_lba", "--"],
-        doing=f"list the files of {iso}",
-    ).stdout
+    """Return where each file of an ISO lies in it: path -> (offset, size), in bytes.
+
+    Raises:
+        BadInput: its folders can't be read.
+    """
+    find = ["-find", "/", "-type", "f", "-exec", "report_lba", "--"]
+    try:
+        listing = run(["xorriso", "-indev", iso, *find], doing=f"list the files of {iso}").stdout
+    except StageFailed as error:
+        raise BadInput(f"{iso} is damaged: {error.message}", hint="download or copy it again") from error
     found = re.findall(r"(?m)^File data lba:\s*\d+ ,\s*(\d+) ,\s*\d+ ,\s*(\d+) , '/(.*)'$", listing)
     return {path: (int(block) * SECTOR, int(size)) for block, size, path in found}
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from builder.make.medium.repository import write_metadata
 from builder.make.resolution import UPDATES, Resolution
 from builder.tools.errors import BadInput, StageFailed
-from builder.tools.iso import Original, Repository, extract_folder, list_files
+from builder.tools.identity import Repository
+from builder.tools.iso import Original, extract_folder, list_files
 
 
 def trim_medium(
