@@ -18,6 +18,7 @@ from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
 from builder.make.inspection import check_medium, to_json, to_lines
 from builder.make.kickstart import write_kickstart
+from builder.make.medium import Way
 from builder.make.overlay import write_overlay
 from builder.make.report import write_report
 from builder.make.resolution import Resolution
@@ -69,18 +70,18 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     image = _verb(verbs, "image", image_verb, "from the medium to a verified image with its report")
-    _request(image, image=True)
+    _request(image, medium=True, image=True)
     resolve = _verb(verbs, "resolve", resolve_verb, "the packages that will be installed, solved and checked")
     _request(resolve)
     inspect = _verb(verbs, "inspect", inspect_verb, "what an installation ISO is, and whether it is whole")
     inspect.add_argument("iso", type=Path, metavar="ISO", help="the RHEL 8.3 DVD")
-    inspect.add_argument("--sha256", default="", metavar="HEX", help="digest that the whole ISO must have")
+    inspect.add_argument("--sha256", metavar="HEX", help="digest that the whole ISO must have")
     inspect.add_argument(
         "--sums", type=Path, metavar="FILE", help="SHA256SUMS or CHECKSUM that names the ISO"
     )
     inspect.add_argument("--json", action="store_true", help="as JSON")
     medium = _verb(verbs, "medium", medium_verb, "the installation ISO that installs by itself")
-    _request(medium)
+    _request(medium, medium=True)
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
@@ -255,7 +256,7 @@ def _verb(
     return parser
 
 
-def _request(parser: argparse.ArgumentParser, *, image: bool = False) -> None:
+def _request(parser: argparse.ArgumentParser, *, medium: bool = False, image: bool = False) -> None:
     parser.add_argument("profile", metavar="PROFILE", help="see `forja profiles`")
     parser.add_argument("--site", type=Path, help="the organisation's TOML file (default: the example)")
     parser.add_argument("--iso", type=Path, help="the RHEL 8.3 DVD (default: the laboratory medium)")
@@ -264,6 +265,10 @@ def _request(parser: argparse.ArgumentParser, *, image: bool = False) -> None:
         "--locked", type=Path, metavar="FILE", help="packages.lock that the set must be equal to"
     )
     _folders(parser)
+    if medium:
+        ways = [way.value for way in Way]
+        parser.add_argument("--trim", action="store_true", help="leave out the packages that are not needed")
+        parser.add_argument("--medium-with", choices=ways, help="what writes the medium (default: xorriso)")
     if image:
         _firmware(parser)
         _lang(parser)
@@ -295,7 +300,7 @@ def _lang(parser: argparse.ArgumentParser) -> None:
 
 
 def _request_of(arguments: argparse.Namespace) -> Request:
-    image = hasattr(arguments, "firmware")
+    medium, image = hasattr(arguments, "trim"), hasattr(arguments, "firmware")
     return Request(
         profile=arguments.profile,
         site=arguments.site,
@@ -304,6 +309,14 @@ def _request_of(arguments: argparse.Namespace) -> Request:
         locked=arguments.locked,
         build=arguments.build,
         cache=arguments.cache,
+        **(
+            {
+                "trim": arguments.trim,
+                "medium_way": arguments.medium_with and Way(arguments.medium_with),
+            }
+            if medium
+            else {}
+        ),
         **(
             {
                 "firmware": FirmwareKind(arguments.firmware),

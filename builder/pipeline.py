@@ -25,7 +25,7 @@ from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources, build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
-from builder.make.medium import Contents, make_medium
+from builder.make.medium import Contents, Way, make_medium
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
 from builder.make.report import write_report
@@ -51,6 +51,8 @@ class Request:
     iso: Path | None = None
     updates: Path | None = None
     locked: Path | None = None
+    trim: bool = False
+    medium_way: Way | None = None
     build: Path = Path("build")
     cache: Path = Path(".cache")
     firmware: FirmwareKind = FirmwareKind.BIOS
@@ -368,6 +370,8 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
         "packages": sha256(room.path("packages")),
         "original": name_of(request, original),
         "updates": list_updates(request),
+        "trim": str(request.trim),
+        "way": str(request.medium_way),
         "how": digest_of_files([*Path(medium_stage.__file__).parent.glob("*.py")]),
     }
     with step("Medium"):
@@ -381,6 +385,8 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
             original,
             Contents(room.path("kickstart"), room.path("overlay"), room.path("packages"), request.updates),
             room.path("medium"),
+            trim=request.trim,
+            way=request.medium_way,
             log=fresh(room.logs / "medium.log"),
         )
         room.memory.finish("medium", inputs)

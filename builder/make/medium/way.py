@@ -31,7 +31,7 @@ def choose_way(asked: Way | None, *, trim: bool) -> Way:
     if way is Way.MKKSISO and trim:
         raise BadInput(
             "mkksiso can only add to a medium: it can't leave packages out",
-            hint="use --trim with xorriso, that is, without --with mkksiso",
+            hint="leave --medium-with mkksiso out",
         )
     if way is Way.XORRISO and not has_xorriso:
         raise HostUnready("xorriso is not on this host", hint="run 'make setup', or install xorriso")
