@@ -59,7 +59,7 @@ def parse_treeinfo(text: str) -> TreeInfo:
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        raise ValueError(str(error)) from error
+        raise ValueError("it is no INI file") from error
     name = parser.get("release", "name", fallback="") or parser.get("general", "family", fallback="")
     version = parser.get("release", "version", fallback="") or parser.get("general", "version", fallback="")
     arch = parser.get("tree", "arch", fallback="") or parser.get("general", "arch", fallback="")
@@ -103,6 +103,8 @@ def settle_version(tree: TreeInfo, found: dict[str, str]) -> str:
     Raises:
         ValueError: the release package is of another product or version than `.treeinfo`.
     """
+    if not re.fullmatch(r"\d+(\.\d+)*", tree.version):
+        return tree.version
     own = [(name, found[name]) for name in PRODUCTS.get(tree.name, ()) if name in found]
     if not own:
         if found and tree.name in PRODUCTS:

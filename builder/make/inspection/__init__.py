@@ -21,7 +21,7 @@ __all__ = ["Inspection", "check_medium", "to_json", "to_lines"]
 NEEDED = ("BaseOS", "AppStream")
 
 
-def check_medium(original: Original, *, digest: str = "", sums: Path | None = None) -> Inspection:
+def check_medium(original: Original, *, digest: str | None = None, sums: Path | None = None) -> Inspection:
     """Look into a medium whose product is known (`inspect_medium`), and check what it says of itself.
 
     Args:

@@ -11,14 +11,14 @@ from builder.tools.errors import BadInput
 from builder.tools.files import sha256
 
 
-def expected_digests(iso: Path, digest: str, sums: Path | None) -> dict[str, str]:
+def expected_digests(iso: Path, digest: str | None, sums: Path | None) -> dict[str, str]:
     """Return who says it -> SHA-256 that the ISO must have.
 
     Raises:
         BadInput: what was given is no SHA-256, or the file can't be read or does not name the ISO.
     """
     expected = {}
-    if digest:
+    if digest is not None:
         if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
             raise BadInput(f"'{digest}' is no SHA-256: that has 64 hexadecimal digits", hint="check --sha256")
         expected["--sha256"] = digest.lower()
