@@ -1,12 +1,21 @@
-"""The boot menus: RHEL 8.3's own, edited as text, by a pair of what goes in and what comes out."""
+"""What is edited on the medium (menus, .treeinfo), and by which program it is written."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from builder.make.medium import Way, choose_way
+from builder.make.medium.changes import Changes
 from builder.make.medium.menus import edit_grub, edit_isolinux
-from builder.tools.errors import StageFailed
-from builder.tools.iso import escape_label
+from builder.make.medium.mkksiso import find_mkksiso, probe
+from builder.make.medium.treeinfo import build_time, renew_checksums
+from builder.make.medium.xorriso import quote
+from builder.tools.errors import BadInput, HostUnready, StageFailed
+from builder.tools.iso import Original, escape_label
 
 ISOLINUX = """\
 default vesamenu.c32
@@ -16,6 +25,9 @@ display boot.msg
 
 menu title Red Hat Enterprise Linux 8.3
 menu tabmsg Press Tab for full configuration options on menu items.
+
+menu separator # insert an empty line
+menu separator # insert an empty line
 
 label linux
   menu label ^Install Red Hat Enterprise Linux 8.3
@@ -53,6 +65,7 @@ submenu 'Troubleshooting -->' {
 \t}
 }
 """
+Edit = Callable[[str, str, str], str]
 WORDS = "inst.stage2=hd:LABEL=X inst.ks=hd:LABEL=X:/forja/clasificado.ks"
 
 
@@ -65,6 +78,17 @@ def test_isolinux_starts_ours_by_itself() -> None:
     assert f"append initrd=initrd.img {WORDS} console=tty0 console=ttyS0,115200\n" in text
     assert "BORRA EL DISCO" in text
     assert "rd.live.check quiet" in text  # the medium's own entries stay
+    assert "menu autoboot BORRA EL DISCO" in text
+    # It lies above RHEL's messages, which have fixed rows, only without the blank lines before it.
+    assert text.count("menu separator") == 1
+    assert text.isascii()
+
+
+@pytest.mark.parametrize(("edit", "menu"), [(edit_isolinux, ISOLINUX), (edit_grub, GRUB)])
+def test_the_system_on_the_disk_can_be_started_from_both_menus(edit: Edit, menu: str) -> None:
+    text = edit(menu, "Instalar", WORDS)
+    assert "Arrancar el sistema del disco" in text
+    assert text.index("Arrancar el sistema del disco") < text.index("Install Red Hat")
 
 
 def test_grub_starts_ours_by_itself_with_the_mediums_own_commands() -> None:
@@ -85,5 +109,133 @@ def test_an_unknown_menu_is_refused(text: str) -> None:
         edit_grub(text, "t", WORDS)
 
 
-def test_a_label_with_blanks_is_written_as_udev_does() -> None:
+def test_a_label_with_blanks_is_written_as_udev_does_and_survives_grub() -> None:
     assert escape_label("RHEL 8.3") == "RHEL\\x208.3"
+    words = f"inst.stage2=hd:LABEL={escape_label('RHEL 8.3')}"
+    assert r"LABEL=RHEL\\x208.3 " in edit_grub(GRUB, "t", words)
+    assert r"LABEL=RHEL\x208.3 " in edit_isolinux(ISOLINUX, "t", words)
+
+
+TREEINFO = """\
+[checksums]
+BaseOS/repodata/repomd.xml = sha256:00
+images/efiboot.img = sha256:11
+images/old.img = md5:22
+images/pxeboot/vmlinuz = sha256:33
+
+[general]
+images/efiboot.img = sha256:44
+timestamp = 1601410486
+
+[tree]
+build_timestamp = 1601410486
+"""
+
+
+def test_only_the_checksums_of_new_files_are_renewed(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/efiboot.img").write_bytes(b"new")
+    (tmp_path / "images/old.img").write_bytes(b"new")
+    sha, md5 = hashlib.sha256(b"new").hexdigest(), hashlib.md5(b"new").hexdigest()
+    wanted = TREEINFO.replace("sha256:11", f"sha256:{sha}").replace("md5:22", f"md5:{md5}")
+    assert renew_checksums(TREEINFO, tmp_path) == wanted
+    assert renew_checksums("[general]\n", tmp_path) == "[general]\n"
+
+
+def test_a_medium_says_when_it_was_made() -> None:
+    assert build_time(TREEINFO) == 1601410486
+    assert build_time("[tree]\n") == 0
+
+
+def test_any_path_is_one_word_to_xorriso() -> None:
+    assert quote("BaseOS/Packages/a b.rpm") == "'/BaseOS/Packages/a b.rpm'"
+    assert quote("it's") == "'/it'\"'\"'s'"
+
+
+COMMON = "[-h] [-a ADD_PATHS] [-c CMDLINE]"
+USAGE = {
+    "28.14.59": f"{COMMON} [--debug] [-V VOLID] ks input_iso output_iso",
+    "34.9.16": f"{COMMON} [--debug] [--no-md5sum] [-V VOLID] ks input_iso output_iso",
+    "37.1": f"{COMMON} [--debug] [--no-md5sum] [-V VOLID] ks input_iso output_iso",
+    "37.6": f"{COMMON} [-r ARGS] [--debug] [--no-md5sum] [--ks KICKSTART] [-V VOLID] input_iso output_iso",
+    "38.4": f"{COMMON} [-r ARGS] [--debug] [--no-md5sum] [--ks KICKSTART] [-V VOLID] [--skip-mkefiboot] "
+    "[KICKSTART] input_iso output_iso",
+    "40.4": f"{COMMON} [-r ARGS] [--debug] [--no-md5sum] [--ks KICKSTART] [-u IMAGE] [-V VOLID] "
+    "[--skip-mkefiboot] [KICKSTART] input_iso output_iso",
+    "42.5": f"{COMMON} [-r ARGS] [--debug] [--no-md5sum] [--ks KICKSTART] [-u IMAGE] [-V VOLID] "
+    "[-R FROM TO] [--skip-mkefiboot] [KICKSTART] input_iso output_iso",
+    "46.0": f"{COMMON} [-r ARGS] [--debug] [--no-md5sum] [--ks KICKSTART] [-u IMAGE] [-V VOLID] "
+    "[-R FROM TO] [--skip-mkefiboot] [--tmp TMP] [KICKSTART] input_iso output_iso",
+}
+"""What the mkksiso of these versions of lorax prints."""
+HELP = "usage: mkksiso {}\n\nAdd a kickstart and files to an iso\n\noptions:\n"
+
+
+def help_of(version: str) -> str:
+    return HELP.format(USAGE[version])
+
+
+@pytest.fixture
+def changes(tmp_path: Path) -> Changes:
+    tree = tmp_path / "tree"
+    (tree / "isolinux").mkdir(parents=True)
+    (tree / ".treeinfo").touch()
+    return Changes(Original(Path("dvd.iso"), "L", "RHEL", "8.3", "x86_64"), tree, ())
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "kickstart"),
+    [
+        ("34.9.16", [], True),
+        ("37.1", [], True),
+        ("37.6", [], False),
+        ("38.4", ["--skip-mkefiboot"], False),
+        ("40.4", ["--skip-mkefiboot"], False),
+        ("42.5", ["--skip-mkefiboot"], False),
+        ("46.0", ["--skip-mkefiboot"], False),
+    ],
+)
+def test_each_mkksiso_is_called_as_it_wants_it(
+    version: str, options: list[str], kickstart: bool, changes: Changes
+) -> None:
+    found = probe(Path("mkksiso"), help_of(version))
+    assert found.replays
+    argv = [str(word) for word in found.argv(changes, Path("new.iso"))]
+    at = argv.index("--")
+    added = ["--add", f"{changes.tree}/.treeinfo", "--add", f"{changes.tree}/isolinux"]
+    assert argv[:at] == ["mkksiso", "--no-md5sum", *options, *added]
+    assert argv[at + 1 :] == [*([f"{changes.tree}/.treeinfo"] if kickstart else []), "dvd.iso", "new.iso"]
+
+
+def fake_path(folder: Path, monkeypatch: pytest.MonkeyPatch, **programs: str) -> None:
+    """Make a PATH of programs that print a text, and of nothing else but a shell's."""
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\nprintf %s '{text}'\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/nonexistent/sbin")
+
+
+def test_an_old_mkksiso_is_refused_with_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_path(tmp_path, monkeypatch, mkksiso=help_of("28.14.59"), rpm="lorax-28.14.59-2.el8.x86_64")
+    with pytest.raises(HostUnready, match=r"lorax-28\.14\.59-2\.el8\.x86_64.* edits every menu entry itself"):
+        find_mkksiso()
+
+
+def test_the_program_is_the_one_asked_for_or_the_one_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_path(tmp_path, monkeypatch, mkksiso="", xorriso="")
+    assert choose_way(None, trim=False) is Way.XORRISO
+    assert choose_way(Way.MKKSISO, trim=False) is Way.MKKSISO
+    with pytest.raises(BadInput, match="can't leave packages out"):
+        choose_way(Way.MKKSISO, trim=True)
+    (tmp_path / "xorriso").unlink()
+    assert choose_way(None, trim=False) is Way.MKKSISO
+    for asked, trim in ((Way.XORRISO, False), (None, True)):
+        with pytest.raises(HostUnready, match="xorriso is not on this host"):
+            choose_way(asked, trim=trim)
+    (tmp_path / "mkksiso").unlink()
+    with pytest.raises(HostUnready, match="xorriso is not on this host"):
+        choose_way(None, trim=False)

@@ -17,6 +17,10 @@ GRUB_COPY = "EFI/BOOT/BOOT.conf"
 """The same menu again, where the medium has 32-bit UEFI programs too, as RHEL 8.3's."""
 MENU_SECONDS = 10
 LOCAL_TITLE = "Arrancar el sistema del disco (no instala nada)"
+HELP = """\
+\tSe pierde todo lo que hay en el disco de esta maquina.
+\tAl terminar se apaga: retire entonces este medio.
+"""
 SERIAL, SCREEN = "console=ttyS0,115200", "console=tty0"
 
 
@@ -55,14 +59,16 @@ def edit_isolinux(text: str, title: str, arguments: str) -> str:
     text = re.sub(r"(?m)^\s*menu (?:default|autoboot\b.*)\n", "", text)
     ours = "menu autoboot BORRA EL DISCO e instala en # segundo{,s}; cualquier tecla lo detiene\n\n"
     for number, (name, words) in enumerate(entries(title, arguments), start=1):
+        default = "  menu default\n" if number == 1 else ""
         ours += (
-            f"label forja{number}\n  menu label ^{number} {name}\n{'  menu default' if number == 1 else ''}\n"
-            "  text help\n\tSe pierde todo lo que hay en el disco de esta maquina. Al terminar se apaga:\n"
-            "\tretire entonces este medio.\n  endtext\n"
+            f"label forja{number}\n  menu label ^{number} {name}\n{default}"
+            f"  text help\n{HELP}  endtext\n"
             f"  kernel {kernel[1]}\n  append initrd={initrd[1]} {words}\n\n"
-        ).replace("\n\n  text", "\n  text")
+        )
     ours += f"label forja0\n  menu label ^0 {LOCAL_TITLE}\n  localboot 0xffff\n\nmenu separator\n\n"
-    return re.sub(r"(?m)^label\s", lambda match: ours + match[0], text, count=1)
+    # In the place of the blank lines above the first entry, or else the last would lie below the messages.
+    first = r"(?m)^(?:menu separator.*\n\s*)*label\s"
+    return re.sub(first, lambda match: ours + match[0].splitlines()[-1], text, count=1)
 
 
 def edit_grub(text: str, title: str, arguments: str) -> str:

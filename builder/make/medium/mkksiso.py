@@ -61,8 +61,8 @@ def find_mkksiso() -> Mkksiso:
     found = probe(Path(path), said.stdout, package_version(Path(path)))
     if not found.replays:
         raise HostUnready(
-            f"{path} ({found.version or 'of a lorax before 37.1'}) can't keep this medium's menus: it mounts "
-            "the ISO, makes another of its files and edits every entry itself",
+            f"{path} ({found.version or 'of a lorax before 37.1'}) can't write this medium: it edits every "
+            "menu entry itself, and takes no file in the place of one that the DVD has",
             hint="use --with xorriso, or a lorax of 34.9.16 (RHEL 9), 37.1 (Fedora) or later",
         )
     return found

@@ -1,0 +1,96 @@
+"""The medium boots: BIOS and UEFI, as a DVD and as a USB stick, to the kernel that is told of its kickstart.
+
+The DVD is laid out as RHEL 8.3's, with the loaders and the kernel of the laboratory's.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from builder.pipeline import Request, find_laboratory_dvd
+from builder.tools.machine import Console, FirmwareKind, describe_machine
+from builder.tools.process import run, start
+from tests.integration.conftest import CACHE, forja
+from tests.media.rhel83 import Kit, make_variant
+
+LABEL = "RHEL-8-3-0-BaseOS-x86_64"
+WORDS = f"inst.stage2=hd:LABEL={LABEL} inst.ks=hd:LABEL={LABEL}:/forja/clasificado.ks"
+BOOT_SECONDS = 300  # 20 s on an idle host without KVM, 10 of them the menu's; never a measure of speed
+
+DISC = ("-drive", "file={medium},if=ide,index=0,media=cdrom,format=raw,readonly=on", "-boot", "d")
+STICK = (
+    *("-drive", "file={medium},if=none,id=stick,format=raw,readonly=on"),
+    *("-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"),
+)
+FORMS = {"DVD": DISC, "USB": STICK}
+
+
+@pytest.fixture(scope="module")
+def dvd(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVD like RHEL 8.3's that boots."""
+    laboratory = find_laboratory_dvd(Request(profile="clasificado", cache=CACHE))
+    return make_variant(kit, tmp_path_factory.mktemp("dvd"), boot=laboratory)
+
+
+@pytest.fixture(scope="module")
+def medium(dvd: Path, kit: Kit, rhel_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The medium that `forja medium` makes of it."""
+    folder = tmp_path_factory.mktemp("medio")
+    words = ["--iso", dvd, "--updates", kit.erratum, "--site", rhel_site]
+    done = forja("medium", "clasificado", *words, "--build", folder, "--cache", folder / "cache")
+    assert done.code == 0, done.stderr
+    return Path(done.stdout.splitlines()[-1])
+
+
+def test_the_boot_set_up_is_the_originals(dvd: Path, medium: Path) -> None:
+    assert boot_set_up(medium) == boot_set_up(dvd)
+
+
+def boot_set_up(iso: Path) -> list[str]:
+    """Return El Torito's entries and the partitions, without where they lie and random identifiers."""
+    argv = ["xorriso", "-indev", iso, "-report_el_torito", "plain", "-report_system_area", "plain"]
+    said = run(argv, doing="read the boot set-up").stdout
+    kinds = (
+        "El Torito (?:boot img|img path|img opts|cat path)",
+        "System area summary",
+        "MBR partition(?: path)?",
+        "GPT (?:type GUID|partition path|partname local|partition flags)",
+    )
+    lines = [" ".join(line.split()) for line in re.findall(rf"(?m)^(?:{'|'.join(kinds)})\b.*", said)]
+    assert "MBR isohybrid" in said
+    assert sum(line.startswith("GPT type GUID") for line in lines) == 2, said
+    lines = [re.sub(r"^(El Torito boot img .*) \d+$", r"\1", line) for line in lines]
+    return [re.sub(r"^(MBR partition : .*?0x\w+ 0x\w+).*", r"\1", line) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("firmware", list(FirmwareKind))
+def test_it_boots_to_the_command_line_that_names_its_kickstart(
+    firmware: FirmwareKind, form: str, medium: Path, tmp_path: Path
+) -> None:
+    line = boot_to_command_line(medium, firmware, form, tmp_path)
+    assert WORDS in line, line
+    assert line.endswith("console=tty0 console=ttyS0,115200"), line
+
+
+def boot_to_command_line(medium: Path, firmware: FirmwareKind, form: str, folder: Path) -> str:
+    """Boot until the kernel shows its command line on the serial console, nobody touching a key."""
+    serial = folder / "serial.log"
+    drive = [word.format(medium=medium) for word in FORMS[form]]
+    more = ["-display", "none", "-no-reboot", "-nic", "none", *drive]
+    argv = describe_machine(firmware, folder, serial).argv(memory_mib=1024, cpus=1, more=more)
+    console, seen = Console(serial), []
+    with start(argv, doing="boot the medium", grace=0) as machine:
+        deadline = time.monotonic() + BOOT_SECONDS
+        while machine.running() and time.monotonic() < deadline:
+            seen += console.lines()
+            for text in seen:
+                if found := re.search(r"Command line: (.*)", text):
+                    return found[1]
+            time.sleep(0.2)
+    raise AssertionError(f"no kernel after {BOOT_SECONDS} s; the console: {seen[-20:]}")
