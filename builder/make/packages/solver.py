@@ -166,9 +166,10 @@ def list_advisories(base, chosen):
     """Return the advisories of all repositories, each with its packages and what the set holds of them."""
     held = {package.name: package for package in chosen}
     found = {}
-    for package in base.sack.query(flags=hawkey.IGNORE_EXCLUDES):
-        for advisory in package.get_advisories(hawkey.EQ):
-            found.setdefault(advisory.id, advisory)
+    # One pass over the advisories: asking each package for its own makes one pass over all of them each.
+    for item in base.sack.query(flags=hawkey.IGNORE_EXCLUDES).get_advisory_pkgs(hawkey.EQ):
+        advisory = item.get_advisory(base.sack)
+        found.setdefault(advisory.id, advisory)
     return [
         {
             "id": advisory.id,
