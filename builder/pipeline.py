@@ -397,7 +397,9 @@ def install_image(request: Request, room: Room) -> None:
     inputs = {
         "medium": sha256(room.path("medium")),
         "firmware": request.firmware,
-        "how": digest_of_files([*image_stage.TEMPLATES.glob("*.pkr.hcl"), Path(image_stage.__file__)]),
+        "how": digest_of_files(
+            [*image_stage.TEMPLATES.glob("*.pkr.hcl"), *Path(image_stage.__file__).parent.glob("*.py")]
+        ),
     }
     with step(f"Image (Packer, {request.firmware.upper()})"):
         if room.memory.unchanged("image", inputs):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.make.image import FAILURES, explain
+from builder.make.image.console import FAILURES, explain
 
 from .conftest import CACHE
 

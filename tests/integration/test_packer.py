@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.ask.plan import make_plan
-from builder.make.image import TEMPLATES, Resources, run_packer, write_values
+from builder.make.image import TEMPLATES, Resources
+from builder.make.image.packer import run_packer, write_values
 from builder.tools.errors import StageFailed
 from builder.tools.files import sha256
 from builder.tools.host import find_packer
