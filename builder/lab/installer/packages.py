@@ -151,5 +151,10 @@ def superfluous(installed: Mapping[str, Installed], selection: Selection, base: 
 def purge(names: list[str]) -> None:
     """Take packages out of the target with their configuration; nothing is run when there are none."""
     if names:
-        argv = ["dpkg", "--purge", *names]
-        run(argv, doing=f"take out {len(names)} packages that are not asked for", chroot=True)
+        run(
+            ["dpkg", "--purge", *names],
+            doing=f"take out {len(names)} packages that are not asked for",
+            chroot=True,
+            # sudo would stay on a system without a password for root, which has none yet.
+            env={"SUDO_FORCE_REMOVE": "yes"},
+        )
