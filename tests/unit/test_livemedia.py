@@ -103,9 +103,8 @@ def test_it_is_refused_where_it_is_not_or_can_not_run(
     monkeypatch.setenv("PATH", f"{tmp_path}:/nonexistent/sbin")
     with pytest.raises(HostUnready, match="livemedia-creator is not on this host"):
         find_livemedia()
-    put(
-        tmp_path, monkeypatch, "livemedia-creator 19.7.43-1 --make-disk --image-type --location --kernel-args"[:]
-    )
+    old = "livemedia-creator 19.7.43-1 --make-disk --image-type --location --kernel-args"
+    put(tmp_path, monkeypatch, old)
     with pytest.raises(HostUnready, match=r"\(19\.7\.43\) has no --virt-uefi, --timeout"):
         find_livemedia()
     put(tmp_path, monkeypatch, f"livemedia-creator 28.14.55-1 {RHEL_8}")
