@@ -23,6 +23,7 @@ from builder.make import medium as medium_stage
 from builder.make import packages as packages_stage
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources, build_image, convert_to_vhdx
+from builder.make.inspection import check_medium
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
 from builder.make.medium import Contents, Way, make_medium
@@ -245,6 +246,7 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
         original = inspect_medium(request.iso)
         updates = request.updates is not None
         plan = make_plan(request.profile, request.site, platform_of(original), updates=updates)
+        check_medium(original)
         if request.site is None:
             say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")
         return plan, original

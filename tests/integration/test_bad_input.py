@@ -126,18 +126,6 @@ def test_another_product_version_or_architecture(tmp_path: Path, release: dict[s
     check_refused(result, 2, f"{release['name']} {release['version']} {release['arch']}", "8.3 x86_64")
 
 
-def test_a_dvd_without_the_pinned_package(tmp_path: Path) -> None:
-    iso = make_iso(tmp_path, name="Red Hat Enterprise Linux", version="8.3", arch="x86_64")
-    result = forja("image", "clasificado", "--iso", iso, cwd=tmp_path)
-    check_refused(result, 2, "postfix-3.3.1-12.el8_3.1", "none of that name", "UPDATES=")
-
-
-def test_updates_without_packages(tmp_path: Path) -> None:
-    (tmp_path / "updates").mkdir()
-    result = forja("image", "clasificado", "--updates", tmp_path / "updates", cwd=tmp_path)
-    check_refused(result, 2, "holds no .rpm file")
-
-
 def test_updates_for_the_laboratory(tmp_path: Path) -> None:
     (tmp_path / "x.rpm").write_bytes(b"")
     result = forja("image", "clasificado", "--updates", tmp_path, cwd=tmp_path)

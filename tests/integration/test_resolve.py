@@ -22,17 +22,12 @@ from tests.media.dvd import (
 )
 from tests.media.keys import make_key
 from tests.media.repositories import make_repository
-from tests.media.rhel83 import Kit, make_kit, make_variant, update_of
+from tests.media.rhel83 import Kit, make_variant, update_of
 from tests.media.rpms import Rpm, build_rpms, sign_rpms
 
 PINNED = "postfix-3.3.1-12.el8_3.1.x86_64.rpm"
 LIBICU = "libicu-60.3-2.el8_1.x86_64.rpm"
 Resolve = Callable[..., Run]
-
-
-@pytest.fixture(scope="module")
-def kit() -> Kit:
-    return make_kit()
 
 
 def site_text(kit: Kit, packages: str = '["*"]', file: str = "", fingerprint: str = "") -> str:
@@ -311,7 +306,7 @@ def test_a_package_on_the_dvd_that_was_exchanged(
 
 def test_a_package_on_the_dvd_that_is_gone(resolve: Resolve, kit: Kit, brought: Path, tmp_path: Path) -> None:
     iso = alter_iso(kit.dvd, tmp_path / "gone.iso", {CHOSEN: None})
-    refused(resolve(iso=iso, updates=brought), f"gone.iso lacks {CHOSEN}")
+    refused(resolve(iso=iso, updates=brought), "gone.iso lists 478 packages and holds 477")
 
 
 def test_a_dvd_without_the_minimal_environment(resolve: Resolve, kit: Kit, tmp_path: Path) -> None:
