@@ -16,9 +16,10 @@ from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
+from builder.make.image import Way as ImageWay
 from builder.make.inspection import check_medium, to_json, to_lines
 from builder.make.kickstart import write_kickstart
-from builder.make.medium import Way
+from builder.make.medium import Way as MediumWay
 from builder.make.overlay import write_overlay
 from builder.make.report import write_report
 from builder.make.resolution import Resolution
@@ -266,12 +267,18 @@ def _request(parser: argparse.ArgumentParser, *, medium: bool = False, image: bo
     )
     _folders(parser)
     if medium:
-        ways = [way.value for way in Way]
+        ways = [way.value for way in MediumWay]
         parser.add_argument("--trim", action="store_true", help="leave out the packages that are not needed")
         parser.add_argument("--medium-with", choices=ways, help="what writes the medium (default: xorriso)")
     if image:
         _firmware(parser)
         _lang(parser)
+        parser.add_argument(
+            "--image-with",
+            choices=[way.value for way in ImageWay],
+            default="packer",
+            help="what runs the machine that installs",
+        )
         parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="memory of the installer")
         parser.add_argument("--cpus", type=int, default=2, help="processors of the installer")
         parser.add_argument("--hours", type=int, default=3, help="time limit of the installation")
@@ -312,7 +319,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
         **(
             {
                 "trim": arguments.trim,
-                "medium_way": arguments.medium_with and Way(arguments.medium_with),
+                "medium_way": arguments.medium_with and MediumWay(arguments.medium_with),
             }
             if medium
             else {}
@@ -321,6 +328,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             {
                 "firmware": FirmwareKind(arguments.firmware),
                 "lang": arguments.lang,
+                "image_way": ImageWay(arguments.image_with),
                 "resources": Resources(arguments.memory, arguments.cpus, arguments.hours),
             }
             if image

@@ -23,10 +23,12 @@ from builder.make import medium as medium_stage
 from builder.make import packages as packages_stage
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources, build_image, convert_to_vhdx
+from builder.make.image import Way as ImageWay
 from builder.make.inspection import check_medium
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
-from builder.make.medium import Contents, Way, make_medium
+from builder.make.medium import Contents, make_medium
+from builder.make.medium import Way as MediumWay
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
 from builder.make.report import write_report
@@ -53,7 +55,8 @@ class Request:
     updates: Path | None = None
     locked: Path | None = None
     trim: bool = False
-    medium_way: Way | None = None
+    medium_way: MediumWay | None = None
+    image_way: ImageWay = ImageWay.PACKER
     build: Path = Path("build")
     cache: Path = Path(".cache")
     firmware: FirmwareKind = FirmwareKind.BIOS
@@ -395,15 +398,16 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
 
 
 def install_image(request: Request, room: Room) -> None:
-    """Let the medium install itself on an empty disk, by Packer."""
+    """Let the medium install itself on an empty disk."""
     inputs = {
         "medium": sha256(room.path("medium")),
         "firmware": request.firmware,
+        "way": request.image_way,
         "how": digest_of_files(
             [*image_stage.TEMPLATES.glob("*.pkr.hcl"), *Path(image_stage.__file__).parent.glob("*.py")]
         ),
     }
-    with step(f"Image (Packer, {request.firmware.upper()})"):
+    with step(f"Image ({request.image_way.capitalize()}, {request.firmware.upper()})"):
         if room.memory.unchanged("image", inputs):
             say("unchanged")
             return
@@ -416,6 +420,7 @@ def install_image(request: Request, room: Room) -> None:
             firmware=request.firmware,
             logs=room.logs,
             resources=request.resources,
+            way=request.image_way,
         )
         room.memory.finish("image", inputs)
 
