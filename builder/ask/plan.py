@@ -42,6 +42,10 @@ class Plan(Frozen):
         """Packages of the environment that must not be installed."""
         return sorted(_unique(package for overlay in self.overlays for package in overlay.excludes))
 
+    def has(self, overlay: str) -> bool:
+        """Say whether an overlay is part of the image: others' files ask it."""
+        return any(item.name == overlay for item in self.overlays)
+
     @property
     def environment(self) -> str:
         """The guide's minimal installation (section 5), by its id in the DVD's comps."""
