@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from builder.ask.reading import REPOSITORY, Bilingual, Frozen, read_toml
 from builder.tools.errors import BadInput
@@ -37,6 +37,24 @@ class Values(Frozen):
     password_min_days: int = Field(ge=0, le=30)
     idle_seconds: int = Field(ge=60, le=3600)
     log_days: int = Field(ge=30)
+    spam_network_tests: bool
+    """Whether SpamAssassin may ask the DNS."""
+    spam_mark: float = Field(gt=0)
+    """Score from which a message is marked as spam, and delivered."""
+    spam_stop: float = Field(gt=0)
+    """Score from which a message stays in the quarantine."""
+    signatures_days: int = Field(ge=1, le=365)
+    """Virus signatures older than that are said to be old."""
+
+    @model_validator(mode="after")
+    def _marked_before_stopped(self) -> Self:
+        if self.spam_stop < self.spam_mark:
+            raise ValueError("spam_stop is lower than spam_mark")
+        return self
+    spf_permerror: Literal["mark", "reject"]
+    """What becomes of mail whose domain has a broken SPF record (RFC 7208, 8.7)."""
+    dkim_bad_signature: Literal["mark", "reject"]
+    """What becomes of mail whose DKIM signature does not hold; RFC 6376 (6.1) has it treated like none."""
 
 
 class Profile(Frozen):
