@@ -19,6 +19,7 @@ from builder.ask.words import (
     Interface,
     Network,
     NextHop,
+    Selector,
     SshKey,
     UserName,
 )
@@ -125,6 +126,13 @@ class TlsSettings(Frozen):
         return self
 
 
+class DkimSettings(Frozen):
+    """`[dkim]`: the selector, and a key that is in use already; with none, one is made at first boot."""
+
+    selector: Selector = "forja"
+    key: Path | None = None
+
+
 class LogSettings(Frozen):
     """`[logs]`: the collector of the site, if it has one."""
 
@@ -159,6 +167,7 @@ class Site(Frozen):
     boot: BootSettings
     mail: MailSettings
     tls: TlsSettings = TlsSettings()
+    dkim: DkimSettings = DkimSettings()
     logs: LogSettings = LogSettings()
     packages: PackageSettings = PackageSettings()
 

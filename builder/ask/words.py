@@ -35,6 +35,12 @@ UserName = Annotated[
 
 MailUser = Annotated[str, _matching(r"[a-z0-9][a-z0-9._-]{0,62}", "the local part of a mail address")]
 
+Selector = Annotated[
+    str,
+    _matching(rf"(?=.{{1,63}}$){LABEL}(?:\.{LABEL})*", "a DKIM selector: letters, digits, hyphens, and dots between"),
+]
+"""A DKIM selector (RFC 6376, 3.1): one or more labels of DNS."""
+
 FullName = Annotated[
     str,
     _matching(r"[\w][\w .,()-]{0,60}", "a plain name: letters, digits, spaces and .,()- only"),
