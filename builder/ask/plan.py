@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 
 from builder.ask.control import Control
@@ -116,6 +117,10 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     return plan
 
 
+NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"}
+"""What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
+
+
 def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))
 
@@ -150,6 +155,9 @@ def _check(plan: Plan) -> None:
         twice = [item for item, count in Counter(items).items() if count > 1]
         if twice:
             raise BadInput(f"the {what} {twice[0]} is there twice in {plan.name}")
+    for key, name in NEEDED.items():
+        if reduce(getattr, key.split("."), plan.site) and not plan.has(name):
+            raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
     known = {control.id for control in plan.controls}
     for overlay in plan.overlays:
         for entry in (*overlay.files, *overlay.dirs):

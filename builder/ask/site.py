@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder.ask.reading import REPOSITORY, Frozen, read_toml
 from builder.ask.words import (
@@ -19,12 +19,31 @@ from builder.ask.words import (
     Interface,
     Network,
     NextHop,
+    RepositoryId,
+    RepositoryUrl,
     Selector,
     SshKey,
     UserName,
 )
 
 EXAMPLE = REPOSITORY / "kickstarts" / "sites" / "ejemplo.toml"
+
+
+SYSTEM_ACCOUNTS = {
+    *("root", "postfix", "postmaster", "daemon", "bin", "mail", "nobody", "operator", "chrony", "sshd"),
+    *("amavis", "clamav", "opendkim", "policyd-spf", "sudo", "wheel"),
+    *("correo", "correo-admin", "correo-auditor"),
+}
+"""Names that packages, aliases and groups take: as a person's they would mean something else."""
+
+
+def _no_system_account(value: str) -> str:
+    if value in SYSTEM_ACCOUNTS:
+        raise ValueError("is a system account, group or alias; choose another name")
+    return value
+
+
+PersonName = Annotated[UserName, AfterValidator(_no_system_account)]
 
 
 class HostSettings(Frozen):
@@ -58,29 +77,21 @@ class TimeSettings(Frozen):
 class AdminSettings(Frozen):
     """`[admin]`: the one person who may log in and become root by sudo."""
 
-    user: UserName
+    user: PersonName
     full_name: FullName
     ssh_keys: tuple[SshKey, ...] = Field(min_length=1)
     password_hash: CryptHash
     networks: tuple[Network, ...] = Field(min_length=1)
 
-    @field_validator("user")
-    @classmethod
-    def _not_a_system_account(cls, value: str) -> str:
-        if value in {
-            "root",
-            "postfix",
-            "postmaster",
-            "daemon",
-            "bin",
-            "mail",
-            "nobody",
-            "operator",
-            "chrony",
-            "sshd",
-        }:
-            raise ValueError("is a system account or alias; choose another name")
-        return value
+
+class Role(Frozen):
+    """`[[roles]]`: a further person who may log in, and what for (guide 6.5 m)."""
+
+    user: PersonName
+    full_name: FullName
+    role: Literal["sistema", "correo", "auditor"]
+    ssh_keys: tuple[SshKey, ...] = Field(min_length=1)
+    password_hash: CryptHash
 
 
 class BootSettings(Frozen):
@@ -134,9 +145,47 @@ class DkimSettings(Frozen):
 
 
 class LogSettings(Frozen):
-    """`[logs]`: the collector of the site, if it has one."""
+    """`[logs]`: the collector of the site, if it has one, and what both ends prove themselves with."""
 
     server: HostOrAddress | None = None
+    port: int = Field(default=6514, ge=1, le=65535)
+    name: DomainName | None = None
+    """Name in the collector's certificate, where that is not `server`."""
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _what_belongs_together(self) -> Self:
+        if self.server is not None and self.ca is None:
+            raise ValueError("server needs ca: logs are sent under TLS only")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key must be given together")
+        return self
+
+
+class Repository(Frozen):
+    """`[[updates.repositories]]`: a repository of the organisation."""
+
+    id: RepositoryId
+    baseurl: RepositoryUrl
+
+
+class UpdateSettings(Frozen):
+    """`[updates]`: where updates come from (guide 6.5 l); with no repository people bring them."""
+
+    repositories: tuple[Repository, ...] = ()
+    keys: Path | None = None
+    """All public keys that their packages are signed with, in one file."""
+
+    @model_validator(mode="after")
+    def _packages_are_signed(self) -> Self:
+        names = [repository.id for repository in self.repositories]
+        if names and self.keys is None:
+            raise ValueError("repositories need keys: only signed packages are installed")
+        if len(set(names)) < len(names):
+            raise ValueError("two repositories have one id")
+        return self
 
 
 class OwnKey(Frozen):
@@ -164,12 +213,22 @@ class Site(Frozen):
     network: NetworkSettings
     time: TimeSettings = TimeSettings()
     admin: AdminSettings
+    roles: tuple[Role, ...] = ()
     boot: BootSettings
     mail: MailSettings
     tls: TlsSettings = TlsSettings()
     dkim: DkimSettings = DkimSettings()
     logs: LogSettings = LogSettings()
+    updates: UpdateSettings = UpdateSettings()
     packages: PackageSettings = PackageSettings()
+
+    @model_validator(mode="after")
+    def _one_account_a_person(self) -> Self:
+        names = [self.admin.user, *(person.user for person in self.roles)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"roles: the account '{twice[0]}' is there twice")
+        return self
 
 
 def read_site(path: Path | None) -> Site:

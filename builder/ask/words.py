@@ -37,7 +37,7 @@ MailUser = Annotated[str, _matching(r"[a-z0-9][a-z0-9._-]{0,62}", "the local par
 
 Selector = Annotated[
     str,
-    _matching(rf"(?=.{{1,63}}$){LABEL}(?:\.{LABEL})*", "a DKIM selector: letters, digits, hyphens, and dots between"),
+    _matching(rf"(?=.{{1,63}}$){LABEL}(?:\.{LABEL})*", "a DKIM selector: letters, digits and hyphens"),
 ]
 """A DKIM selector (RFC 6376, 3.1): one or more labels of DNS."""
 
@@ -123,3 +123,16 @@ def _time_source(value: str) -> str:
 
 
 HostOrAddress = Annotated[str, AfterValidator(_time_source)]
+
+RepositoryId = Annotated[
+    str, _matching(r"[a-z0-9][a-z0-9._-]{0,62}", "a repository's id: lower-case letters, digits and ._-")
+]
+
+RepositoryUrl = Annotated[
+    str,
+    _matching(
+        rf"(?:https://(?:{LABEL}\.)*{LABEL}(?::\d{{1,5}})?|file://)(?:/[A-Za-z0-9._~+-]+)*/?",
+        "an https:// or file:/// address of plain letters, digits and ._~+-",
+    ),
+]
+"""Where a repository lies. Not http://: signatures cover packages, not the list of those that there are."""

@@ -88,9 +88,13 @@ def test_nobody_gets_in_by_a_password_in_the_text(plan: Plan, text: str, storage
     handler = parse(text, storage).handler
     assert handler.rootpw.lock
     assert not handler.rootpw.password
-    (user,) = handler.user.userList
-    assert (user.name, user.isCrypted, user.groups) == ("administrador", True, ["wheel"])
-    assert user.password.startswith("$6$")
+    users = {user.name: user for user in handler.user.userList}
+    assert {name: user.groups for name, user in users.items()} == {
+        "administrador": ["wheel"],
+        "operador": [],
+        "auditora": [],
+    }
+    assert all(user.isCrypted and user.password.startswith("$6$") for user in users.values())
     assert handler.bootloader.isCrypted
     assert handler.bootloader.password.startswith("grub.pbkdf2.sha512.")
     assert "--plaintext" not in text
