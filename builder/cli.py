@@ -8,6 +8,7 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from builder import __version__
@@ -23,6 +24,7 @@ from builder.make.medium import Way as MediumWay
 from builder.make.overlay import write_overlay
 from builder.make.report import write_report
 from builder.make.resolution import Resolution
+from builder.make.signatures import list_signatures, read_signatures
 from builder.pipeline import (
     Request,
     Room,
@@ -104,6 +106,10 @@ def make_parser() -> argparse.ArgumentParser:
     _lang(report)
     profiles = _verb(verbs, "profiles", profiles_verb, "the profiles there are")
     _lang(profiles)
+    signatures = _verb(
+        verbs, "signatures", signatures_verb, "what virus signatures are, and whether they are whole"
+    )
+    signatures.add_argument("folder", type=Path, metavar="FOLDER", help="folder with main.cvd and daily.cvd")
     doctor = _verb(verbs, "doctor", doctor_verb, "what this host has and lacks, each with its remedy")
     _folders(doctor)
     return parser
@@ -200,6 +206,12 @@ def profiles_verb(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def signatures_verb(arguments: argparse.Namespace) -> int:
+    """`forja signatures`: what ClamAV's databases in a folder are."""
+    print("\n".join(list_signatures(read_signatures(arguments.folder), datetime.now(UTC))))
+    return ExitCode.OK
+
+
 def doctor_verb(arguments: argparse.Namespace) -> int:
     """`forja doctor`: what the host has and lacks."""
     return run_doctor(arguments.build, arguments.cache)
@@ -268,6 +280,7 @@ def _request(parser: argparse.ArgumentParser, *, medium: bool = False, image: bo
     _folders(parser)
     if medium:
         ways = [way.value for way in MediumWay]
+        parser.add_argument("--signatures", type=Path, help="folder of ClamAV's main.cvd and daily.cvd")
         parser.add_argument("--trim", action="store_true", help="leave out the packages that are not needed")
         parser.add_argument("--medium-with", choices=ways, help="what writes the medium (default: xorriso)")
     if image:
@@ -318,6 +331,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
         cache=arguments.cache,
         **(
             {
+                "signatures": arguments.signatures,
                 "trim": arguments.trim,
                 "medium_way": arguments.medium_with and MediumWay(arguments.medium_with),
             }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from builder.ask.overlay import overlay_names, read_overlay
@@ -33,8 +34,10 @@ from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
 from builder.make.report import write_report
 from builder.make.resolution import Resolution
+from builder.make.signatures import NAMES as SIGNATURES
+from builder.make.signatures import list_signatures, read_signatures
 from builder.make.verification import TESTS, verify_image
-from builder.tools.console import say, step
+from builder.tools.console import say, step, warn
 from builder.tools.errors import BadInput, ControlFailed
 from builder.tools.files import require_space, sha256, write_text
 from builder.tools.iso import Original, inspect_medium
@@ -54,6 +57,7 @@ class Request:
     iso: Path | None = None
     updates: Path | None = None
     locked: Path | None = None
+    signatures: Path | None = None
     trim: bool = False
     medium_way: MediumWay | None = None
     image_way: ImageWay = ImageWay.PACKER
@@ -238,6 +242,8 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
         # Everything that the person wrote is checked before the first minute is spent on a medium.
         name = LABORATORY if request.iso is None else None
         draft = make_plan(request.profile, request.site, name or platform_names()[0])
+        if request.signatures is not None:
+            check_signatures(request.signatures, draft)
         if request.updates is not None and request.iso is None:
             raise BadInput(
                 "UPDATES holds RPMs, which the laboratory can't install",
@@ -253,6 +259,23 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
         if request.site is None:
             say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")
         return plan, original
+
+
+def check_signatures(folder: Path, plan: Plan) -> None:
+    """Check the virus signatures that were brought, and say how old they are.
+
+    Raises:
+        BadInput: the image holds no antivirus; one is missing, damaged, or not signed by ClamAV.
+    """
+    if not plan.has("clamav"):
+        raise BadInput(f"{plan.profile.name} has no overlay clamav, which SIGNATURES is for")
+    now, limit = datetime.now(UTC), plan.profile.values.signatures_days
+    databases = read_signatures(folder)
+    for line in list_signatures(databases, now):
+        say(line)
+    days = next(database.age(now) for database in databases if database.name == "daily")
+    if days > limit:
+        warn(f"daily.cvd is {days} days old; {plan.profile.name} calls them old after {limit}")
 
 
 def platform_of(original: Original) -> str:
@@ -349,6 +372,13 @@ def name_of(request: Request, original: Original) -> str:
     return fingerprint(request.iso) if request.iso else original.path.name
 
 
+def signature_files(request: Request) -> tuple[Path, ...]:
+    """Return the files of the virus signatures that were brought."""
+    if request.signatures is None:
+        return ()
+    return tuple(sorted(path for path in request.signatures.glob("*.cvd") if path.stem in SIGNATURES))
+
+
 def list_updates(request: Request) -> str:
     """Return what tells the content of the folder of updates apart."""
     files = sorted(path for path in request.updates.rglob("*") if path.is_file()) if request.updates else []
@@ -375,6 +405,7 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
         "packages": sha256(room.path("packages")),
         "original": name_of(request, original),
         "updates": list_updates(request),
+        "signatures": " ".join(fingerprint(path) for path in signature_files(request)),
         "trim": str(request.trim),
         "way": str(request.medium_way),
         "how": digest_of_files([*Path(medium_stage.__file__).parent.glob("*.py")]),
@@ -384,11 +415,19 @@ def write_medium(request: Request, room: Room, original: Original) -> None:
             say("unchanged")
             return
         room.memory.begin("medium")
-        require_space(room.folder, original.path.stat().st_size + 500 * MIB, purpose="write the medium")
+        brought = sum(path.stat().st_size for path in signature_files(request))
+        size = original.path.stat().st_size + 2 * brought + 500 * MIB
+        require_space(room.folder, size, purpose="write the medium")
         make_medium(
             room.plan,
             original,
-            Contents(room.path("kickstart"), room.path("overlay"), room.path("packages"), request.updates),
+            Contents(
+                room.path("kickstart"),
+                room.path("overlay"),
+                room.path("packages"),
+                request.updates,
+                signature_files(request),
+            ),
             room.path("medium"),
             trim=request.trim,
             way=request.medium_way,
@@ -488,6 +527,7 @@ def record_manifest(request: Request, room: Room, original: Original, findings: 
             for path in overlay.folder.rglob("*")
             if path.is_file()
         },
+        **{f"signatures:{path.name}": path for path in signature_files(request)},
         **{
             f"update:{path.name}": path
             for path in (request.updates.glob("**/*.rpm") if request.updates else ())

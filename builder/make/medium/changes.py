@@ -36,6 +36,8 @@ class Contents:
     """packages.json: the resolution."""
     updates: Path | None = None
     """The folder that the resolution's updates are in."""
+    signatures: tuple[Path, ...] = ()
+    """Databases of virus signatures, checked."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,16 @@ def prepare_changes(
 
 
 def stage_folder(folder: Path, contents: Contents, resolution: Resolution, *, epoch: int, log: Path) -> None:
-    """Lay out our own folder: kickstart, overlay, list of packages, the sums of these, and the updates."""
+    """Lay out our own folder: kickstart, overlay, packages, signatures, their sums, and the updates."""
     folder.mkdir(parents=True)
     names = {
         contents.kickstart.name: contents.kickstart,
         "overlay.tar": contents.overlay,
         "packages.json": contents.packages,
+        **{f"firmas/{path.name}": path for path in contents.signatures},
     }
     for name, path in names.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / name)
     sums = "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
     (folder / "SHA256SUMS").write_text(sums)
