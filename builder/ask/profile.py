@@ -45,16 +45,16 @@ class Values(Frozen):
     """Score from which a message stays in the quarantine."""
     signatures_days: int = Field(ge=1, le=365)
     """Virus signatures older than that are said to be old."""
+    spf_permerror: Literal["mark", "reject"]
+    """What becomes of mail whose domain has a broken SPF record (RFC 7208, 8.7)."""
+    dkim_bad_signature: Literal["mark", "reject"]
+    """What becomes of mail whose DKIM signature does not hold; RFC 6376 (6.1) has it treated like none."""
 
     @model_validator(mode="after")
     def _marked_before_stopped(self) -> Self:
         if self.spam_stop < self.spam_mark:
             raise ValueError("spam_stop is lower than spam_mark")
         return self
-    spf_permerror: Literal["mark", "reject"]
-    """What becomes of mail whose domain has a broken SPF record (RFC 7208, 8.7)."""
-    dkim_bad_signature: Literal["mark", "reject"]
-    """What becomes of mail whose DKIM signature does not hold; RFC 6376 (6.1) has it treated like none."""
 
 
 class Profile(Frozen):
