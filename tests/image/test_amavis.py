@@ -1,4 +1,4 @@
-"""The content filter between 10024 and 10025 (CCN-STIC-681, 6.5.3): what passes, what is kept, who is told."""
+"""The content filter, between 10024 and 10025 (CCN-STIC-681, 6.5.3): what passes, what stays, who is told."""
 
 from __future__ import annotations
 
