@@ -75,10 +75,16 @@ def talk(guest: Guest, port: int, client: str, helo: str = "cliente.ejemplo.org"
 
 @contextlib.contextmanager
 def secure(
-    guest: Guest, port: int, client: str, context: ssl.SSLContext | None = None, *, hello: bool = True
+    guest: Guest,
+    port: int,
+    client: str,
+    context: ssl.SSLContext | None = None,
+    *,
+    hello: bool = True,
+    helo: str = "cliente.ejemplo.org",
 ) -> Iterator[smtplib.SMTP]:
     """A session under TLS, after EHLO unless told otherwise."""
-    with talk(guest, port, client) as smtp:
+    with talk(guest, port, client, helo) as smtp:
         smtp.ehlo()
         smtp._host = guest.address  # type: ignore[attr-defined]
         assert smtp.starttls(context=context or tls_context())[0] == 220
@@ -96,10 +102,12 @@ def recipient(smtp: smtplib.SMTP, to: str, sender: str = "") -> tuple[int, str]:
     return answer[0], answer[1].decode(errors="replace")
 
 
-def send(smtp: smtplib.SMTP, message: str, to: str = "alguien@destino.example") -> tuple[int, str]:
+def send(
+    smtp: smtplib.SMTP, message: str, to: str = "alguien@destino.example", sender: str = "prueba@ejemplo.org"
+) -> tuple[int, str]:
     """Return the answer at the end of a message."""
     for command, expected in (
-        ("MAIL FROM:<prueba@ejemplo.org>", 250),
+        (f"MAIL FROM:<{sender}>", 250),
         (f"RCPT TO:<{to}>", 250),
         ("DATA", 354),
     ):
@@ -118,6 +126,16 @@ def await_line(host: Any, command: str, seconds: float = 40) -> str:
         if said or time.monotonic() > end:
             return said
         time.sleep(1)
+
+
+def await_queued(host: Any, token: str, seconds: float = 90) -> str:
+    """Return the message that a token stands in, from whichever queue it is in by now; empty if in none."""
+    look_through = (
+        "cd /var/spool/postfix; for file in $(find deferred active incoming hold -type f); do"
+        f' text=$(postcat -bh "$file" 2>/dev/null) || continue; case $text in *{token}*)'
+        ' printf "%s\\n" "$text"; break;; esac; done'
+    )
+    return await_line(host, look_through, seconds)
 
 
 def forget_clients(host: Any) -> None:

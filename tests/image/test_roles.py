@@ -1,0 +1,240 @@
+"""Roles (CCN-STIC-681, 6.5 m), each tried as a member of its group: what it may, and what it may not."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from facts import ask
+from smtp import await_line, secure, send
+
+from builder.ask.plan import Plan
+
+if TYPE_CHECKING:
+    from conftest import Guest
+
+Seen = Callable[[object], None]
+
+GROUPS = {"sistema": "wheel", "correo": "correo-admin", "auditor": "correo-auditor"}
+COLA, REGISTRO = "/usr/libexec/forja/cola", "/usr/libexec/forja/registro"
+EDITABLE = (
+    "/etc/aliases",
+    *(f"/etc/postfix/{name}_checks" for name in ("header", "mime_header", "body")),
+    "/etc/postfix/postscreen_access.cidr",
+    "/etc/postfix/sender_login",
+)
+
+
+class Member:
+    """An account in a role's group, with a password that lives as long as the test."""
+
+    def __init__(self, host: Any, role: str) -> None:
+        self.host, self.name = host, f"prueba-{role}"
+        self.password = secrets.token_hex(16)
+        group = GROUPS[role]
+        host.check_output(
+            f"useradd --create-home --groups {group} {self.name};"
+            f" echo {self.name}:{self.password} | chpasswd; chage --maxdays 99 {self.name}"
+        )
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Return exit code and output of a shell command that the account runs."""
+        script = f"cd /; export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin; {command}"
+        done = self.host.run(f"runuser -u {self.name} -- sh -c {shlex.quote(script)} 2>&1")
+        return done.rc, done.stdout.strip()
+
+    def sudo(self, command: str) -> tuple[int, str]:
+        """Return exit code and output of a command under sudo, the account's password given."""
+        return self.run(f"echo {self.password} | sudo -k -S -p '' {command}")
+
+    def refused(self, command: str) -> bool:
+        """Say whether sudo itself does not let the account do it."""
+        code, said = self.sudo(command)
+        return code != 0 and re.search(r"is not allowed to (execute|run sudo)", said) is not None
+
+
+@pytest.fixture(scope="module")
+def members(host: Any) -> Iterator[dict[str, Member]]:
+    made: dict[str, Member] = {}
+    try:
+        for role in GROUPS:
+            made[role] = Member(host, role)
+        yield made
+    finally:
+        for role in GROUPS:
+            host.run(f"pkill -u prueba-{role}; userdel --remove prueba-{role}")
+
+
+@pytest.fixture
+def queued(plan: Plan, host: Any, guest: Guest) -> Iterator[str]:
+    """A message that waits in the queue; its queue id."""
+    token = uuid.uuid4().hex
+    host.check_output("postconf -e defer_transports=smtp,relay,smtp-amavis; postfix reload")
+    try:
+        with secure(guest, 25, "relay") as smtp:
+            sender = f"{token}@{plan.site.mail.domain}"
+            code, text = send(smtp, f"From: {sender}\nSubject: {token}\n\ncuerpo-{token}", sender=sender)
+        assert code == 250, text
+        deferred = await_line(host, f"postqueue -j | grep {token} | grep deferred")
+        yield re.sub(r'.*"queue_id": "(\w+)".*', r"\1", deferred)
+    finally:
+        host.check_output("postconf -X defer_transports; postfix reload")
+
+
+@pytest.mark.control("CCN681-6.5.m-01")
+def test_each_person_has_one_role(plan: Plan, host: Any, seen: Seen) -> None:
+    facts = ask(host, {group: f"getent group {group}" for group in GROUPS.values()})
+    found = {group: set(filter(None, text.split(":")[3].split(","))) for group, text in facts.items()}
+    seen(found)
+    wanted: dict[str, set[str]] = {group: set() for group in GROUPS.values()}
+    for person in plan.site.roles:
+        wanted[GROUPS[person.role]].add(person.user)
+    wanted["wheel"].add(plan.site.admin.user)
+    assert found == wanted
+    everybody = [name for names in found.values() for name in names]
+    assert len(everybody) == len(set(everybody))
+
+
+@pytest.mark.control("CCN681-6.5.m-02")
+def test_mail_administrator_minds_the_queue(members: dict[str, Member], queued: str, seen: Seen) -> None:
+    member = members["correo"]
+    told = {
+        "lista": queued,
+        "json": queued,
+        f"retener {queued}": "placed on hold",
+        f"liberar {queued}": "released from hold",
+        f"ver {queued}": "Subject: ",
+        f"borrar {queued}": "removed",
+    }
+    for order, expected in told.items():
+        code, said = member.sudo(f"{COLA} {order}")
+        seen(f"{order}: {code}")
+        assert code == 0, said
+        assert expected in said
+    assert queued not in member.sudo(f"{COLA} lista")[1]
+
+
+@pytest.mark.control("CCN681-6.5.m-02")
+def test_mail_administrator_minds_tables_and_postfix(
+    members: dict[str, Member], host: Any, seen: Seen
+) -> None:
+    member = members["correo"]
+    for command in ("postfix reload", "postfix check", "postfix flush", "newaliases", f"{REGISTRO} correo"):
+        code, said = member.sudo(command)
+        seen(f"{command}: {code}")
+        assert code == 0, said
+    listed = host.check_output(f"sudo -l -U {member.name}")
+    assert {name for name in EDITABLE if re.search(rf"sudoedit {name}(,|$)", listed, re.MULTILINE)} == set(
+        EDITABLE
+    )
+
+
+@pytest.mark.control("CCN681-6.5.m-03")
+def test_users_editor_is_not_looked_at(members: dict[str, Member], host: Any, seen: Seen) -> None:
+    """CVE-2023-22809: a variable of the user's would name further files, opened with root's rights."""
+    mark = "/tmp/forja-prueba-editor"
+    said = members["correo"].run(
+        f"export EDITOR='touch {mark}' VISUAL='touch {mark}' SUDO_EDITOR='touch {mark}';"
+        f" echo {members['correo'].password} | timeout 20 sudo -k -S -p '' -e {EDITABLE[1]} </dev/null"
+    )
+    made = host.run(f"ls {mark}").rc == 0
+    defaults = host.check_output(f"sudo -l -U {members['correo'].name}")
+    seen(f"{said[0]}; the user's editor ran: {made}")
+    assert not made
+    assert 'env_delete+="SUDO_EDITOR VISUAL EDITOR"' in defaults
+
+
+@pytest.mark.control("CCN681-6.5.m-03")
+def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: str, seen: Seen) -> None:
+    member = members["correo"]
+    commands = (
+        "id", "sh", "-u postfix id", "cat /etc/shadow", "postconf -e myhostname=x", "postfix stop",
+        "postfix -c /tmp reload", "postsuper -d ALL", f"postcat -q {queued}", "newaliases -v",
+        "-e /etc/postfix/main.cf", "-e /etc/postfix/master.cf", "-e /etc/postfix/../shadow",
+        f"-e {EDITABLE[1]} /etc/shadow", f"{REGISTRO} acceso", f"{REGISTRO} correo 20200101",
+    )  # fmt: skip
+    allowed = [command for command in commands if not member.refused(command)]
+    wrong = [
+        order
+        for order in (
+            "borrar ALL",
+            "borrar -",
+            "borrar all",
+            "ver ../../../etc/shadow",
+            "ver '-c /tmp'",
+            "ver",
+            "x",
+        )
+        if member.sudo(f"{COLA} {order}")[0] != 64
+    ]
+    direct = [
+        member.run(command) for command in ("postqueue -p", "cat /var/log/maillog", f"cat {EDITABLE[1]}")
+    ]
+    seen(
+        f"refused by sudo: {len(commands) - len(allowed)}; by cola: {7 - len(wrong)}; without sudo: {direct}"
+    )
+    assert allowed == []
+    assert wrong == []
+    assert all(code != 0 for code, _ in direct)
+    _, headers = member.sudo(f"{COLA} ver {queued}")
+    assert "cuerpo-" not in headers
+
+
+@pytest.mark.control("CCN681-6.5.m-04")
+def test_auditor_reads_logs_and_queue(members: dict[str, Member], queued: str, host: Any, seen: Seen) -> None:
+    member = members["auditor"]
+    host.check_output("echo anterior | gzip > /var/log/maillog-20200101.gz")
+    try:
+        told = {
+            f"{COLA} lista": queued,
+            f"{COLA} json": queued,
+            f"{REGISTRO} correo": "postfix",
+            f"{REGISTRO} correo 20200101": "anterior",
+            f"{REGISTRO} acceso": "sudo",
+            f"{REGISTRO} sudo": "COMMAND=",
+            f"{REGISTRO} auditoria": "type=",
+            f"{REGISTRO} diario": "kernel",
+            "aureport": "Summary Report",
+        }
+        for command, expected in told.items():
+            code, said = member.sudo(f"{command} | grep -a -m 1 -e {shlex.quote(expected)}")
+            seen(f"{command}: {said[:60]}")
+            assert code == 0, f"{command}: {said}"
+    finally:
+        host.check_output("rm /var/log/maillog-20200101.gz")
+
+
+@pytest.mark.control("CCN681-6.5.m-05")
+def test_auditor_changes_nothing(members: dict[str, Member], queued: str, seen: Seen) -> None:
+    member = members["auditor"]
+    commands = (
+        "id", "sh", f"{COLA} vaciar", f"{COLA} borrar {queued}", f"{COLA} ver {queued}", "postfix reload",
+        "newaliases", "-e /etc/aliases", "rm /var/log/maillog", "cat /etc/shadow", "aureport -if /etc/shadow",
+        "postsuper -d ALL", "systemctl stop auditd",
+    )  # fmt: skip
+    allowed = [command for command in commands if not member.refused(command)]
+    names = ("/etc/shadow", "correo ../../etc/shadow", "correo ''", "correo 1 2", "diario 1", "'correo;id'")
+    wrong = [name for name in names if member.sudo(f"{REGISTRO} {name}")[0] != 64]
+    direct = [
+        member.run(command) for command in ("cat /var/log/maillog", "ls /var/log/audit", "postqueue -p")
+    ]
+    seen(f"refused by sudo: {len(commands) - len(allowed)}; by registro: {len(names) - len(wrong)}; {direct}")
+    assert allowed == []
+    assert wrong == []
+    assert all(code != 0 for code, _ in direct)
+
+
+@pytest.mark.control("CCN681-6.5.m-06")
+def test_system_administrator_becomes_root(members: dict[str, Member], host: Any, seen: Seen) -> None:
+    member = members["sistema"]
+    without, with_password = member.run("sudo -k -n id -u"), member.sudo("id -u")
+    recorded = host.run(f"grep -c '{member.name} .*COMMAND=.*/id -u' /var/log/sudo.log").stdout.strip()
+    seen(f"without a password: {without}; with: {with_password}; recorded: {recorded}")
+    assert without[0] != 0
+    assert with_password == (0, "0")
+    assert int(recorded) >= 1
