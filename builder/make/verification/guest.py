@@ -85,7 +85,7 @@ def boot_guest(
         )
     serial.unlink(missing_ok=True)
     serial.parent.mkdir(parents=True, exist_ok=True)
-    # A resolver that refuses is better than silence, which every session would wait for.
+    # Name servers that refuse are better than silent ones, which every session would wait for; tests serve them.
     resolvers = map(str, plan.site.network.dns)
     for address in {str(plan.site.network.address.ip), *resolvers, *filter(None, clients.values())}:
         cell.add_address(address)
