@@ -20,6 +20,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # In two pieces, for this script is no test file.
+# shellcheck disable=SC2016
 printf '%s%s' 'X5O!P%@AP[4\PZX54(P^)7CC)7}$' 'EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*' > "$work/eicar"
 said=$(clamscan --no-summary --database=/var/lib/clamav/forja-prueba.ndb "$work/eicar") || true
 case $said in

@@ -11,4 +11,6 @@ for file in "$FORJA_SPAMASSASSIN"/*.pre; do
 done
 rm -f /etc/cron.d/sa-update /etc/cron.daily/spamassassin
 
+# Warnings end with 0.
 said=$(spamassassin --nocreate-prefs --local --lint 2>&1) || fail "$said"
+[ -z "$said" ] || fail "$said"

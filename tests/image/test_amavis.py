@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email.utils
 import functools
 import io
 import re
@@ -82,6 +83,7 @@ class Letter:
     local: bool = False
     """To the administrator, whose mailbox is on the machine."""
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    date: str = field(default_factory=email.utils.formatdate)
 
     @property
     def sender(self) -> str:
@@ -105,7 +107,7 @@ class Letter:
     def message(self, plan: Plan) -> str:
         return (
             f"From: <{self.sender}>\nTo: <{self.recipient(plan)}>\nSubject: Informe {self.token}\n"
-            f"Message-ID: <{self.token}@ejemplo.org>\nDate: Mon, 01 Mar 2021 10:00:00 +0100\n"
+            f"Message-ID: <{self.token}@ejemplo.org>\nDate: {self.date}\n"
             f'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="x"\n\n{self.body()}'
         )
 

@@ -28,7 +28,7 @@ def facts(plan: Plan, host: Any) -> Facts:
         host,
         {
             "lint": f"{run}; echo rc $?",
-            "loading": f"{run} -D plugin | grep -o 'loading Mail::SpamAssassin::Plugin::[A-Za-z0-9]*'",
+            "loading": f"{run} -D plugin 2>&1 | grep -o 'loading Mail::SpamAssassin::Plugin::[A-Za-z0-9]*'",
             "named": f"grep -hE '^[[:space:]]*(try)?loadplugin' {folder}/*.pre {folder}/*.cf",
             "settings": f"grep -hE '^(use_bayes|bayes_auto_learn|dns_|skip_rbl_checks)' {folder}/*.cf",
             "amavis": "grep -E '^[$]sa_local_tests_only' /etc/amavisd/amavisd.conf",
