@@ -76,13 +76,21 @@ def controls_of(item: pytest.Item) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests whose controls the plan has (and was asked for); every test must name one."""
+    """Keep the tests whose controls the plan has (and was asked for); every test must name one.
+
+    Those marked `long` are kept only where they were asked for.
+    """
     known = {control.id for control in config.stash[PLAN].controls}
     wanted = set(config.stash[CONTEXT]["controls"]) or known
     for item in items:
         if not controls_of(item):
             raise pytest.UsageError(f"{item.nodeid} names no control")
-    kept = [item for item in items if known & wanted & set(controls_of(item))]
+    long = config.stash[CONTEXT].get("long", False)
+    kept = [
+        item
+        for item in items
+        if known & wanted & set(controls_of(item)) and (long or item.get_closest_marker("long") is None)
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 

@@ -120,6 +120,7 @@ def look(
     log: Path,
     controls: Sequence[str] = (),
     files: Sequence[str] = ("",),
+    long: bool = False,
 ) -> tuple[Finding, ...]:
     """Run the tests of the image against a target, all of them or those of some controls.
 
@@ -127,6 +128,7 @@ def look(
         work: a folder for what the tests are told and tell.
         controls: the controls to look at; all when there are none.
         files: the files of tests/image to run.
+        long: whether tests that take minutes run too.
 
     Raises:
         StageFailed: pytest itself failed, or no test ran.
@@ -143,6 +145,7 @@ def look(
                 "address": target.address,
                 "clients": dict(target.clients),
                 "controls": list(controls),
+                "long": long,
                 "found": str(found),
             }
         )
@@ -158,7 +161,7 @@ def look(
 
     def show_progress(line: str) -> None:
         """Name each file of tests once, when its first test has ended."""
-        test = re.match(r"tests/image/(\S+)\.py::\S+ \w+ +\[ *(\d+%)\]", line)
+        test = re.match(r"tests/image/(?:\w+/)*(\w+)\.py::\S+ \w+ +\[ *(\d+%)\]", line)
         if test and xml is not None and test[1] not in told:
             told.append(test[1])
             say(f"[{test[2]:>4}] {test[1].removeprefix('test_')}")

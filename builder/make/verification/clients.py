@@ -15,11 +15,11 @@ DOCUMENTATION = tuple(IPv4Network(text) for text in ("203.0.113.0/24", "198.51.1
 def choose_clients(plan: Plan) -> dict[str, str | None]:
     """Return an address for each class of neighbour, or None where the site leaves none.
 
-    Classes: `relay` may relay to anywhere; `peer` reaches port 25 and may not; `submission` reaches port 587;
-    `admin` reaches SSH; `outsider` is in no network of the site. `crowd` and `guesser` are a second peer and a
-    second submission client, for tests that use up what one client is allowed. `next-hop` takes the mail that
-    leaves. The server's own subnet is avoided where it can be: a guest looks for neighbours by ARP, which only
-    its gateway answers here.
+    Classes: `relay` may relay to anywhere; `peer` reaches port 25 and may not; `submission` reaches port
+    587; `admin` reaches SSH; `outsider` is in no network of the site. `crowd` and `guesser` are a second
+    peer and a second submission client, for tests that use up what one client is allowed. `next-hop` takes
+    the mail that leaves. The server's own subnet is avoided where it can be: a guest looks for neighbours
+    by ARP, which only its gateway answers here.
     """
     site = plan.site
     own, gateway = [site.network.address.network], site.network.gateway

@@ -23,6 +23,7 @@ BOOT_SECONDS = {"kvm": 180.0, "tcg": 600.0}
 FAILURES = ("Kernel panic", "Entering emergency mode", "You are in emergency mode", "No bootable device")
 BOOTING = ("initializing", "starting")
 SSH_NAME = "guest"
+SSH_SOCKET = "ssh.socket"
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,12 @@ def boot_guest(
         )
     serial.unlink(missing_ok=True)
     serial.parent.mkdir(parents=True, exist_ok=True)
-    # Name servers that refuse are better than silent ones, which every session would wait for; tests serve them.
+    # A resolver that refuses is better than silence, which every session would wait for; mail tests serve it.
     resolvers = map(str, plan.site.network.dns)
     for address in {str(plan.site.network.address.ip), *resolvers, *filter(None, clients.values())}:
         cell.add_address(address)
     config = write_ssh_config(plan, throwaway, work, clients["admin"])
+    (work / SSH_SOCKET).unlink(missing_ok=True)  # of a guest that was ended
     machine = describe_machine(firmware, work, serial)
     more = [
         *("-drive", f"file={throwaway.disk},format=qcow2,if=virtio,cache=unsafe"),
@@ -158,7 +160,7 @@ Host {SSH_NAME}
   UserKnownHostsFile {work / "known_hosts"}
   StrictHostKeyChecking accept-new
   LogLevel ERROR
-  ControlPath {work / "ssh.socket"}
+  ControlPath {work / SSH_SOCKET}
   ServerAliveInterval 20
 """
     )

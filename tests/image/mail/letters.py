@@ -18,13 +18,12 @@ from typing import Any
 EICAR = (r"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*").encode()
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 TEXT = "Buenos días:\n\nSe adjunta el informe de la reunión de ayer.\n\nUn saludo.\n"
-PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
 PE = (
     b"MZ" + b"\x05\x01" + bytes(56) + struct.pack("<I", 0x80) + bytes(64)
     + b"PE\0\0" + struct.pack("<HHIIIHH", 0x14C, 1, 0, 0, 0, 224, 0x102)
     + struct.pack("<HBB", 0x10B, 14, 0) + bytes(64) + struct.pack("<H", 2) + bytes(600)
 )  # fmt: skip
-"""A Windows program as file(1) sees it. Its second word is not a linker's: Postfix's mark of it does not fit."""
+"""A Windows program to file(1). Its second word is not a linker's: Postfix's own mark does not fit."""
 ELF = (
     b"\x7fELF\x02\x01\x01"
     + bytes(9)
@@ -97,16 +96,6 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
         for name, content in files.items():
             archive.writestr(name, content)
     return out.getvalue()
-
-
-def locked(archive: bytes) -> bytes:
-    """Return a ZIP archive whose entries say that they are encrypted: what is in them is then noise (APPNOTE, 4.4.4)."""
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = archive.find(signature)
-        while at >= 0:
-            archive = archive[: at + offset] + bytes([archive[at + offset] | 1]) + archive[at + offset + 1 :]
-            at = archive.find(signature, at + 4)
-    return archive
 
 
 def tarred(files: Mapping[str, bytes]) -> bytes:

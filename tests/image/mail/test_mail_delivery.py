@@ -1,4 +1,4 @@
-"""Mail that must arrive, by the way that the site sets: relayed, signed, complete and once (CCN-STIC-681, 6.4.2, 6.5.4, 6.5.9)."""
+"""Mail that must arrive, relayed, signed, complete and once (CCN-STIC-681, 6.4.2, 6.5.4, 6.5.9)."""
 
 from __future__ import annotations
 

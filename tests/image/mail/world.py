@@ -198,7 +198,7 @@ def zone_of(plan: Plan, clients: dict[str, str | None]) -> str:
     for name, address in hosts.items():
         lines += [f"{name}.clientes.example. A {address}", f"{reverse(address)} PTR {name}.clientes.example."]
     lines += [f"{name}. A {next_hop}" for name in {NEXT_HOP_NAME, relay} if not name[-1].isdigit()]
-    policies = {domain: f"v=spf1 ip4:{own} -all" for domain in {mail.domain, *mail.relay_domains}}
+    policies = dict.fromkeys([mail.domain, *mail.relay_domains], f"v=spf1 ip4:{own} -all")
     policies |= {
         "pass.example": f"v=spf1 ip4:{peer} -all",
         "firmado.example": f"v=spf1 ip4:{peer} -all",
@@ -251,6 +251,7 @@ def open_world(plan: Plan, clients: dict[str, str | None], certificate: Path) ->
 
 CERTIFICATE = (
     "cd /run && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    f" -subj /CN={NEXT_HOP_NAME} -keyout forja.k -out forja.c 2>/dev/null && cat forja.k forja.c; rm -f forja.k forja.c"
+    f" -subj /CN={NEXT_HOP_NAME} -keyout forja.k -out forja.c 2>/dev/null"
+    " && cat forja.k forja.c; rm -f forja.k forja.c"
 )
 """Shell command that makes and prints a key and a certificate: openssl is in the guest, maybe not here."""
