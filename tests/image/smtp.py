@@ -128,6 +128,16 @@ def await_line(host: Any, command: str, seconds: float = 40) -> str:
         time.sleep(1)
 
 
+@contextlib.contextmanager
+def held(host: Any, transports: str = "smtp,relay") -> Iterator[None]:
+    """Mail stays in the queue, to be looked at, until the block is left."""
+    host.check_output(f"postconf -e defer_transports={transports} && postfix reload")
+    try:
+        yield
+    finally:
+        host.check_output("postconf -X defer_transports && postfix reload")
+
+
 def await_queued(host: Any, token: str, seconds: float = 90) -> str:
     """Return the message that a token stands in, from whichever queue it is in by now; empty if in none."""
     look_through = (

@@ -62,6 +62,12 @@ def sshd(facts: dict[str, str]) -> dict[str, str]:
     return dict(line.partition(" ")[::2] for line in facts["sshd"].splitlines())
 
 
+def people(plan: Any, *roles: str) -> list[str]:
+    """Return the accounts of the site's people: the administrator, and those of the roles (of all)."""
+    others = [person.user for person in plan.site.roles if not roles or person.role in roles]
+    return [plan.site.admin.user, *others]
+
+
 # --- SSH ------------------------------------------------------------------------------------------
 
 
@@ -87,9 +93,10 @@ def test_no_password_is_accepted(facts: dict[str, str], sshd: dict[str, str], se
 
 
 @pytest.mark.control("RHEL-SSHD-03")
-def test_only_the_administrator_may_log_in(plan: Any, sshd: dict[str, str], seen: Any) -> None:
-    seen(f"AllowUsers {sshd['allowusers']}")
-    assert sshd["allowusers"] == plan.site.admin.user
+def test_only_the_named_people_may_log_in(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    allowed = [line.split()[1] for line in facts["sshd"].splitlines() if line.startswith("allowusers ")]
+    seen(f"AllowUsers {allowed}")
+    assert allowed == people(plan)
 
 
 @pytest.mark.control("RHEL-SSHD-04")
@@ -210,9 +217,9 @@ def test_sudo_writes_its_own_record(facts: dict[str, str], seen: Any) -> None:
 
 
 @pytest.mark.control("RHEL-SUDO-05")
-def test_wheel_holds_the_administrator_only(plan: Any, facts: dict[str, str], seen: Any) -> None:
+def test_wheel_holds_the_system_administrators_only(plan: Any, facts: dict[str, str], seen: Any) -> None:
     seen(facts["wheel"])
-    assert facts["wheel"].split(":")[3].split(",") == [plan.site.admin.user]
+    assert sorted(facts["wheel"].split(":")[3].split(",")) == sorted(people(plan, "sistema"))
 
 
 @pytest.mark.control("RHEL-ACCOUNT-01", "RHEL-ACCOUNT-03", "RHEL-ACCOUNT-07")
@@ -259,7 +266,7 @@ def test_passwords_of_all_accounts(plan: Any, facts: dict[str, str], seen: Any) 
     states = dict(line.split() for line in facts["shadow"].splitlines())
     seen(facts["shadow"])
     assert len(states) > 5
-    assert states.pop(plan.site.admin.user) == "sha512"
+    assert {states.pop(name) for name in people(plan)} == {"sha512"}
     assert set(states.values()) == {"locked"}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from smtp import Facts, await_line, await_queued, look, secure, send
+from smtp import Facts, await_line, await_queued, held, look, secure, send
 
 from builder.ask.plan import Plan
 
@@ -92,12 +92,12 @@ def test_own_mail_is_signed(plan: Plan, guest: Guest, host: Any, seen: Seen) -> 
     token, domain = uuid.uuid4().hex, plan.site.mail.domain
     sender = f"prueba@{domain}"
     body = f"prueba {token}\nsegunda linea\n\n\n"
-    with secure(guest, 25, "relay") as smtp:
-        code, text = send(
-            smtp, f"From: {sender}\nTo: a@destino.example\nSubject: {token}\n\n{body}", sender=sender
-        )
-    assert code == 250, text
-    message = await_queued(host, token)
+    letter = f"From: {sender}\nTo: a@destino.example\nSubject: {token}\n\n{body}"
+    with held(host):
+        with secure(guest, 25, "relay") as smtp:
+            code, text = send(smtp, letter, sender=sender)
+        assert code == 250, text
+        message = await_queued(host, token)
     fields = re.search(r"^DKIM-Signature: (.*(?:\n[ \t].*)*)", message, re.MULTILINE)
     assert fields, message
     tags = {
@@ -120,11 +120,10 @@ def test_own_mail_is_signed(plan: Plan, guest: Guest, host: Any, seen: Seen) -> 
 @pytest.mark.control("CCN681-6.5.9-01")
 def test_what_the_server_writes_is_signed(plan: Plan, host: Any, seen: Seen) -> None:
     token = uuid.uuid4().hex
-    host.check_output(
-        f"printf 'From: prueba@{plan.site.mail.domain}\\nSubject: {token}\\n\\nprueba\\n'"
-        " | sendmail a@destino.example"
-    )
-    found = re.findall(r"^DKIM-Signature: .*", await_queued(host, token), re.MULTILINE)
+    letter = f"From: prueba@{plan.site.mail.domain}\\nSubject: {token}\\n\\nprueba\\n"
+    with held(host):
+        host.check_output(f"printf '{letter}' | sendmail a@destino.example")
+        found = re.findall(r"^DKIM-Signature: .*", await_queued(host, token), re.MULTILINE)
     seen(found)
     assert len(found) == 1
     assert f"d={plan.site.mail.domain};" in found[0]

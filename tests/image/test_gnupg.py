@@ -38,7 +38,8 @@ done
 gpg --batch --quiet --digest-algo SHA1 --clearsign -o sha1 message
 echo == SHA1; gpg --batch --verify sha1
 echo == recv; gpg --batch --keyserver hkp://127.0.0.1 --recv-keys 0x0123456789ABCDEF
-echo == send; gpg --batch --keyserver hkp://127.0.0.1 --send-keys prueba@ejemplo.es
+key=$(gpg --batch --list-keys --with-colons 2>/dev/null | awk -F: '$1 == "fpr" { print $10; exit }')
+echo == send; gpg --batch --keyserver hkp://127.0.0.1 --send-keys $key
 echo == locate; gpg --batch --auto-key-locate wkd,dane,cert --locate-keys nadie@ejemplo.es
 echo == end
 """
@@ -47,8 +48,7 @@ echo == end
 SMIME = (
     RING
     + """
-openssl req -x509 -newkey rsa:3072 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=prueba -sha256 \
-    -config /dev/stdin <<X 2>/dev/null
+cat > req.cnf <<X
 [req]
 distinguished_name = name
 x509_extensions = ca
@@ -58,6 +58,8 @@ basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 X
+openssl req -x509 -newkey rsa:3072 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=prueba -sha256 \
+    -config req.cnf 2>/dev/null
 openssl req -newkey rsa:3072 -nodes -keyout user.key -out user.csr -subj /CN=usuario 2>/dev/null
 cat > user.ext <<X
 keyUsage = critical, digitalSignature, keyEncipherment

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from facts import ask
-from smtp import await_line, secure, send
+from smtp import await_line, held, secure, send
 
 from builder.ask.plan import Plan
 
@@ -74,22 +74,19 @@ def members(host: Any) -> Iterator[dict[str, Member]]:
 def queued(plan: Plan, host: Any, guest: Guest) -> Iterator[str]:
     """A message that waits in the queue; its queue id."""
     token = uuid.uuid4().hex
-    host.check_output("postconf -e defer_transports=smtp,relay,smtp-amavis; postfix reload")
-    try:
+    sender = f"{token}@{plan.site.mail.domain}"
+    with held(host, "smtp,relay,smtp-amavis"):
         with secure(guest, 25, "relay") as smtp:
-            sender = f"{token}@{plan.site.mail.domain}"
             code, text = send(smtp, f"From: {sender}\nSubject: {token}\n\ncuerpo-{token}", sender=sender)
         assert code == 250, text
         deferred = await_line(host, f"postqueue -j | grep {token} | grep deferred")
         yield re.sub(r'.*"queue_id": "(\w+)".*', r"\1", deferred)
-    finally:
-        host.check_output("postconf -X defer_transports; postfix reload")
 
 
 @pytest.mark.control("CCN681-6.5.m-01")
 def test_each_person_has_one_role(plan: Plan, host: Any, seen: Seen) -> None:
     facts = ask(host, {group: f"getent group {group}" for group in GROUPS.values()})
-    found = {group: set(filter(None, text.split(":")[3].split(","))) for group, text in facts.items()}
+    found = {name: set(filter(None, facts[name].split(":")[3].split(","))) for name in GROUPS.values()}
     seen(found)
     wanted: dict[str, set[str]] = {group: set() for group in GROUPS.values()}
     for person in plan.site.roles:

@@ -24,6 +24,11 @@ LEFTOVERS = (
 )
 
 
+def people(plan: Any) -> list[Any]:
+    """Return those whom the site lets in: the administrator and the people of its roles."""
+    return [plan.site.admin, *plan.site.roles]
+
+
 @pytest.fixture(scope="module")
 def facts(plan: Any, host: Any) -> dict[str, str]:
     grub = plan.platform.path("/boot/grub2")
@@ -54,7 +59,8 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
             "secrets": "grep -cE '\\$6\\$|grub\\.pbkdf2|PRIVATE KEY' /var/log/forja/instalacion.log || true",
             "authorised": "find / /home /var /tmp /var/tmp /boot -xdev -path /usr/share -prune"
             " -o -name 'authorized_keys*' -print | sort -u",
-            "authorised_text": f"cat ~{plan.site.admin.user}/.ssh/authorized_keys",
+            "authorised_text": "cat "
+            + " ".join(f"/home/{person.user}/.ssh/authorized_keys" for person in people(plan)),
             "people": "awk -F: '$3 >= 1000 && $1 !~ /^nobody$|^nfsnobody$/ {print $1}' /etc/passwd",
             "grub": f"stat -c '%n %a %U:%G' {grub}/grub.cfg {grub}/user.cfg; cat {grub}/user.cfg",
             "grub_text": f"cat {grub}/grub.cfg",
@@ -129,17 +135,18 @@ def test_passwords_age_from_the_first_boot(plan: Any, facts: dict[str, str], see
     ageing = {line.split()[0]: line.split()[1:] for line in facts["ageing"].splitlines()}
     values = plan.profile.values
     seen(facts["ageing"])
-    assert set(ageing) == {plan.site.admin.user}
-    changed, least, most, warning = (int(value) for value in ageing[plan.site.admin.user])
-    assert int(facts["boot"]) // 86400 <= changed <= int(facts["now"]) // 86400
-    assert (least, most, warning) == (values.password_min_days, values.password_max_days, 10)
+    assert set(ageing) == {person.user for person in people(plan)}
+    for days in ageing.values():
+        changed, least, most, warning = map(int, days)
+        assert int(facts["boot"]) // 86400 <= changed <= int(facts["now"]) // 86400
+        assert (least, most, warning) == (values.password_min_days, values.password_max_days, 10)
 
 
 @pytest.mark.control("RHEL-SEAL-03")
 def test_nothing_is_left_of_the_build(plan: Any, facts: dict[str, str], seen: Any) -> None:
     seen(f"leftovers: {facts['leftovers'] or 'none'}; accounts of people: {facts['people']}")
     assert facts["leftovers"] == ""
-    assert facts["people"].splitlines() == [plan.site.admin.user]
+    assert set(facts["people"].splitlines()) == {person.user for person in people(plan)}
 
 
 @pytest.mark.control("RHEL-SEAL-03")
@@ -151,15 +158,15 @@ def test_logs_begin_with_this_boot(facts: dict[str, str], seen: Any) -> None:
 
 @pytest.mark.control("RHEL-SEAL-04")
 def test_authorised_keys_are_the_sites(plan: Any, facts: dict[str, str], seen: Any) -> None:
-    home = f"/home/{plan.site.admin.user}/.ssh/authorized_keys"
+    homes = {f"/home/{person.user}/.ssh/authorized_keys" for person in people(plan)}
     lines = [line.strip() for line in facts["authorised_text"].splitlines()]
     own = [line for line in lines if line and not line.startswith("#")]
     ours = [line for line in own if line.endswith(f" {TAG}")]
     keys = sorted(" ".join(line.split()[:2]) for line in own if line not in ours)
     seen(f"{facts['authorised']}: {keys}, and {len(ours)} of the verification")
-    assert set(facts["authorised"].splitlines()) == {home}
+    assert set(facts["authorised"].splitlines()) == homes
     assert len(ours) <= 1
-    assert keys == sorted(" ".join(key.split()[:2]) for key in plan.site.admin.ssh_keys)
+    assert keys == sorted(" ".join(key.split()[:2]) for person in people(plan) for key in person.ssh_keys)
 
 
 @pytest.mark.control("RHEL-SEAL-05")
