@@ -47,6 +47,8 @@ class OverlayFile(Frozen):
     title: Bilingual
     guide: tuple[str, ...]
     requires: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    """Keys of the site (`antivirus.mirror`) that the overlay can't do without."""
     packages: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()

@@ -158,6 +158,14 @@ def _check(plan: Plan) -> None:
     for key, name in NEEDED.items():
         if reduce(getattr, key.split("."), plan.site) and not plan.has(name):
             raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
+    for overlay in plan.overlays:
+        for key in overlay.needs:
+            section, _, name = key.partition(".")
+            if not getattr(getattr(plan.site, section), name):
+                raise BadInput(
+                    f"the site file has no {key}, which the overlay '{overlay.name}' of "
+                    f"{plan.profile.name} needs"
+                )
     known = {control.id for control in plan.controls}
     for overlay in plan.overlays:
         for entry in (*overlay.files, *overlay.dirs):

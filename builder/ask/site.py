@@ -17,6 +17,7 @@ from builder.ask.words import (
     GrubHash,
     HostOrAddress,
     Interface,
+    MirrorUrl,
     Network,
     NextHop,
     RepositoryId,
@@ -144,6 +145,12 @@ class DkimSettings(Frozen):
     key: Path | None = None
 
 
+class AntivirusSettings(Frozen):
+    """`[antivirus]`: the organisation's own mirror of virus signatures, for the overlay freshclam."""
+
+    mirror: MirrorUrl | None = None
+
+
 class LogSettings(Frozen):
     """`[logs]`: the collector of the site, if it has one, and what both ends prove themselves with."""
 
@@ -218,6 +225,7 @@ class Site(Frozen):
     mail: MailSettings
     tls: TlsSettings = TlsSettings()
     dkim: DkimSettings = DkimSettings()
+    antivirus: AntivirusSettings = AntivirusSettings()
     logs: LogSettings = LogSettings()
     updates: UpdateSettings = UpdateSettings()
     packages: PackageSettings = PackageSettings()

@@ -128,6 +128,15 @@ RepositoryId = Annotated[
     str, _matching(r"[a-z0-9][a-z0-9._-]{0,62}", "a repository's id: lower-case letters, digits and ._-")
 ]
 
+MirrorUrl = Annotated[
+    str,
+    _matching(
+        rf"https://(?:{LABEL}\.)*{LABEL}(?::\d{{1,5}})?(?:/[A-Za-z0-9._~+-]+)*",
+        "an https:// address of plain letters, digits and ._~+-, without a slash at its end",
+    ),
+]
+"""Where freshclam fetches virus signatures from."""
+
 RepositoryUrl = Annotated[
     str,
     _matching(

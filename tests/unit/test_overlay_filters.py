@@ -11,12 +11,14 @@ import pytest
 
 from builder.ask.overlay import FOLDER, read_overlay
 from builder.ask.plan import Plan, make_plan
+from builder.ask.profile import FOLDER as PROFILES
 from builder.ask.site import EXAMPLE
 from builder.make.overlay import collect_members
+from builder.tools.errors import BadInput
 from builder.tools.process import find_program
 
 AMAVIS = "/etc/amavisd/amavisd.conf"
-FILTERS = ("amavis", "clamav", "spamassassin")
+FILTERS = ("amavis", "clamav", "freshclam", "spamassassin")
 # Decoder -> RHEL package. tnef and mail are Perl modules that amavis itself requires.
 PROGRAMS = {
     "gzip": "gzip",
@@ -106,6 +108,26 @@ def test_nothing_asks_the_network_in_the_classified_profile(files: dict[str, str
     )
     assert "$sa_local_tests_only = 1;" in files[AMAVIS]
     assert "dns_available no" in next(text for path, text in files.items() if path.endswith("/local.cf"))
+
+
+def test_a_mirror_is_demanded_where_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        (PROFILES / "clasificado.toml")
+        .read_text(encoding="utf-8")
+        .replace('"clamav",', '"clamav", "freshclam",')
+    )
+    (tmp_path / "prueba.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr("builder.ask.profile.FOLDER", tmp_path)
+    with pytest.raises(BadInput, match=r"no antivirus\.mirror, which the overlay 'freshclam'"):
+        make_plan("prueba", None, "rhel-8.3")
+    site = tmp_path / "site.toml"
+    mirror = "https://firmas.ejemplo.es/clamav"
+    site.write_text(
+        f'{EXAMPLE.read_text(encoding="utf-8")}\n[antivirus]\nmirror = "{mirror}"\n', encoding="utf-8"
+    )
+    conf = render(make_plan("prueba", site, "rhel-8.3"))["/etc/freshclam.conf"]
+    assert f"\nPrivateMirror {mirror}\n" in conf
+    assert "DatabaseMirror" not in conf
 
 
 PERL = r"""
