@@ -1,6 +1,6 @@
 """Messages poured into a guest that may lose its power: which ones it answered 250, and which arrived.
 
-A program of its own inside the cell, which goes on while the guest is down (tests/integration/test_power_cut.py):
+A program of its own in the cell, that goes on while the guest is down (tests/integration/test_power_cut.py):
 
     pour.py CONTEXT FOLDER COUNT
 
