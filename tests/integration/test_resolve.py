@@ -22,7 +22,7 @@ from tests.media.dvd import (
 )
 from tests.media.keys import make_key
 from tests.media.repositories import make_repository
-from tests.media.rhel83 import Kit, make_variant, update_of
+from tests.media.rhel83 import EPEL, Kit, make_variant, update_of
 from tests.media.rpms import Rpm, build_rpms, sign_rpms
 
 PINNED = "postfix-3.3.1-12.el8_3.1.x86_64.rpm"
@@ -61,10 +61,10 @@ def resolve(kit: Kit, cache: Path, tmp_path: Path) -> Resolve:
 
 @pytest.fixture
 def brought(kit: Kit, tmp_path: Path) -> Path:
-    """The least that has to be brought: the erratum and what it needs."""
+    """The least that has to be brought: the erratum, what it needs, and what is of EPEL."""
     folder = tmp_path / "updates"
     folder.mkdir()
-    for name in (PINNED, LIBICU):
+    for name in (PINNED, LIBICU, *(rpm.filename for rpm in EPEL)):
         shutil.copy(kit.erratum / name, folder)
     return folder
 
@@ -230,7 +230,7 @@ def test_a_package_for_another_machine_is_refused(resolve: Resolve, kit: Kit, br
 def test_an_own_key_signs_only_what_it_may(resolve: Resolve, kit: Kit) -> None:
     refused(
         resolve(site=site_text(kit, packages='["forja-*"]')),
-        f"{LIBICU} is signed by Clave de pruebas",
+        f"{EPEL[0].filename} is signed by Clave de pruebas",
         "which may not sign it",
     )
 

@@ -173,6 +173,25 @@ POSTFIX_REQUIRES = ["libicui18n.so.60()(64bit)", "libicuuc.so.60()(64bit)"]
 here it holds none, so that the updates must bring both."""
 LIBICU = Rpm("libicu", "60.3", "2.el8_1", provides=POSTFIX_REQUIRES, requires=["glibc"])
 
+EPEL = [
+    Rpm(
+        "amavis", "2.12.1", "1.el8", arch="noarch", requires=["clamav-filesystem", "file", "perl-interpreter"]
+    ),
+    Rpm("cabextract", "1.9.1", "2.el8", requires=["glibc"]),
+    Rpm("clamav", "0.103.3", "1.el8", requires=["clamav-filesystem", "clamav-lib", "data(clamav)"]),
+    Rpm("clamav-data", "0.103.3", "1.el8", arch="noarch", provides=["data(clamav) = full"]),
+    Rpm("clamav-filesystem", "0.103.3", "1.el8", arch="noarch"),
+    Rpm("clamav-lib", "0.103.3", "1.el8", requires=["glibc", "openssl-libs"]),
+    Rpm("clamav-update", "0.103.3", "1.el8", provides=["data(clamav) = empty"], supplements=["clamd"]),
+    Rpm("clamd", "0.103.3", "1.el8", requires=["clamav-filesystem", "clamav-lib", "data(clamav)"]),
+    Rpm("libopendkim", "2.11.0", "0.17.el8", requires=["openssl-libs"]),
+    Rpm("opendkim", "2.11.0", "0.17.el8", requires=["libopendkim", "glibc"]),
+    Rpm("p7zip", "16.02", "20.el8", requires=["glibc"]),
+    Rpm("pypolicyd-spf", "2.9.2", "7.el8", arch="noarch", requires=["python3-pyspf"]),
+    Rpm("python3-pyspf", "2.0.14", "8.el8", arch="noarch", requires=["platform-python"]),
+]
+"""What the overlays want of EPEL 8, as far as its names and what provides what go; releases are made up."""
+
 
 def read_packages() -> dict[str, list[Rpm]]:
     """Return repository (BaseOS, AppStream) -> packages of the DVD."""
@@ -324,7 +343,7 @@ def fill_kit(kit: Kit) -> None:
             packages["BaseOS"][number] = dataclasses.replace(rpm, files={**rpm.files, **public})
     made = build_rpms([rpm for rpms in packages.values() for rpm in rpms], kit.rpms, key=key)
     make_dvd(kit.folder / "dvd", packages, made, key=key)
-    build_rpms(updates(), kit.erratum, key=key)
+    build_rpms([*updates(), *EPEL], kit.erratum, key=key)
     make_repository(kit.erratum, updateinfo=updateinfo_xml(advisories()))
 
 
