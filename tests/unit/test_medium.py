@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from builder.make.medium import Way, choose_way
-from builder.make.medium.changes import Changes
+from builder.make.medium.changes import Changes, Contents, stage_folder
 from builder.make.medium.menus import edit_grub, edit_isolinux
 from builder.make.medium.mkksiso import find_mkksiso, probe
 from builder.make.medium.treeinfo import build_time, renew_checksums
 from builder.make.medium.xorriso import quote
+from builder.make.resolution import Resolution
 from builder.tools.errors import BadInput, HostUnready, StageFailed
+from builder.tools.files import sha256
 from builder.tools.iso import Original, escape_label
 
 ISOLINUX = """\
@@ -239,3 +241,29 @@ def test_the_program_is_the_one_asked_for_or_the_one_there_is(
     (tmp_path / "mkksiso").unlink()
     with pytest.raises(HostUnready, match="xorriso is not on this host"):
         choose_way(None, trim=False)
+
+
+def test_signatures_travel_with_their_sums(tmp_path: Path) -> None:
+    names = ("x.ks", "overlay.tar", "packages.json", "main.cvd", "daily.cvd")
+    files = {name: tmp_path / name for name in names}
+    for name, path in files.items():
+        path.write_text(name)
+    contents = Contents(
+        files["x.ks"],
+        files["overlay.tar"],
+        files["packages.json"],
+        signatures=(files["main.cvd"], files["daily.cvd"]),
+    )
+    resolution = Resolution.model_construct(packages=())
+    stage_folder(tmp_path / "forja", contents, resolution, epoch=0, log=tmp_path / "log")
+    sums = (tmp_path / "forja" / "SHA256SUMS").read_text().splitlines()
+    assert {line.split()[1] for line in sums} == {
+        "x.ks",
+        "overlay.tar",
+        "packages.json",
+        "firmas/main.cvd",
+        "firmas/daily.cvd",
+    }
+    for line in sums:
+        digest, name = line.split()
+        assert sha256(tmp_path / "forja" / name) == digest
