@@ -210,7 +210,7 @@ def test_site_decides_route_and_certificate(tmp_path: Path) -> None:
 
 
 def test_every_implemented_control_has_a_test() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parents[1].glob("image/test_*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parents[1].glob("image/**/test_*.py"))
     controls = tomllib.loads((FOLDER / "postfix" / "controls.toml").read_text(encoding="utf-8"))["control"]
     named = set(re.findall(r'"(CCN681-[^"]+)"', tests))
     missing = {control["id"] for control in controls if control.get("status") != "manual"} - named
