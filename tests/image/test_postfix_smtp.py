@@ -80,7 +80,9 @@ def test_peer_reaches_relay_domains_only(plan: Plan, guest: Guest, seen: Seen) -
             recipient(smtp, f"<alguien@{name}>")[0] for name in (domain, f"otro.{domain}", f"x{domain}")
         ]
     seen(f"{domain}: {answers}")
-    assert answers == [250, 554, 554]
+    # 450: past relay control, the SPF service has no DNS to ask (mail/ has one).
+    assert answers[0] in ({250, 450} if plan.has("spf") else {250})
+    assert answers[1:] == [554, 554]
 
 
 @pytest.mark.control("CCN681-6.4.4-03")
