@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Seen = Callable[[object], None]
 
 KEY = "/etc/opendkim/keys/forja.private"
+SLACK_SECONDS = 60
+"""By which the clock may have been set while the machine started."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,7 @@ def facts(plan: Plan, host: Any) -> Facts:
         {
             "key": f"openssl rsa -in {KEY} -noout -text | head -n 1;"
             f" stat -c '%a %U:%G %n' {KEY} /etc/opendkim/keys",
+            "made": f"stat -c %Y {KEY}; awk '$1 == \"btime\" {{print $2}}' /proc/stat",
             "files": "ls /etc/opendkim/keys",
             "others": "for user in nobody postfix; do runuser -u $user -- cat " + KEY + "; done",
             "public": f"openssl rsa -in {KEY} -pubout -outform DER 2>/dev/null | base64 -w 0",
@@ -49,6 +52,13 @@ def test_key_is_rsa_2048_at_least(facts: Facts, seen: Seen) -> None:
     bits = re.search(r"Private-Key: \((\d+) bit", facts["key"][0])
     assert bits
     assert int(bits[1]) >= 2048
+
+
+@pytest.mark.control("CCN681-6.5.9-04")
+def test_key_was_not_in_the_image(plan: Plan, facts: Facts, seen: Seen) -> None:
+    made, boot = map(int, facts["made"])
+    seen(f"brought by the site: {plan.site.dkim.key}; made {made - boot} s after the start of this boot")
+    assert plan.site.dkim.key is not None or made >= boot - SLACK_SECONDS
 
 
 @pytest.mark.control("CCN681-6.5.9-05")
