@@ -106,7 +106,7 @@ class Words:
         return known.in_language(self.lang) if known else advisory.severity
 
     def phrase(self, text: str) -> str:
-        """Return in this language what `packages.json` says: "needed by bash", or several with `;` between."""
+        """Return in this language what `packages.json` says ("needed by bash"; several with `;` between)."""
         if self.lang == "en":
             return text
         return "; ".join(self._phrase(part) for part in text.split("; "))
