@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
 from report_sample import sample
 
 from builder.make.manifest import describe_packages
+from builder.pipeline import read_resolution
+from builder.tools.errors import BadInput
 
 
 def test_every_rpm_with_its_digest_and_signer() -> None:
@@ -36,3 +40,15 @@ def test_advisories_by_what_became_of_them() -> None:
         "not concerned": ["PRUEBA-2021:9002"],
     }
     assert found["left out"][0]["because"].startswith("postfix is pinned to")
+
+
+def test_a_list_that_is_missing_or_no_list_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "packages.json"
+    with pytest.raises(BadInput, match=r"packages.json is no list of packages.*beside it"):
+        read_resolution(path)
+    path.write_text("{}")
+    with pytest.raises(BadInput):
+        read_resolution(path)
+    resolution = sample()[2]
+    path.write_text(resolution.model_dump_json())
+    assert read_resolution(path) == resolution
