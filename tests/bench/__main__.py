@@ -9,16 +9,17 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from builder.ask.site import EXAMPLE
 from builder.tools.console import say, step
 from builder.tools.errors import ExitCode, ForjaError
 from builder.tools.files import require_space, sha256
+from builder.tools.process import run
 from tests.media.keys import write_trusting_site
 from tests.media.rhel83 import make_kit
 
@@ -26,11 +27,11 @@ from . import table
 from .cases import Bench
 from .image import measure_image
 from .measure import CommandFailed
-from .medium import GIB, Size, make_big_dvd
 from .reading import measure_reading
 from .writing import measure_writing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+GIB = 2**30
 ROOM = 2.3
 """Of the DVD's size: the DVD with the tree that it is made of, and then with one copy of it."""
 FEWEST = 1000
@@ -52,6 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"the DVD has {FEWEST} packages at least")
     folder: Path = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
     try:
         lines = bench(folder, arguments)
@@ -90,15 +92,16 @@ def prepare(folder: Path, arguments: argparse.Namespace) -> Bench:
     iso = folder / "dvd" / "dvd.iso"
     (folder / "tmp").mkdir()
     kit = make_kit(arguments.cache.resolve())
-    size = Size(arguments.packages, int(arguments.gib * GIB))
-    require_space(folder, int(size.payload * ROOM), purpose="make the bench's DVD and copies of it")
+    payload = int(arguments.gib * GIB)
+    require_space(folder, int(payload * ROOM), purpose="make the bench's DVD and copies of it")
     if not iso.exists():
         shutil.rmtree(iso.parent, ignore_errors=True)
         iso.parent.mkdir()
-        say(f"{size.packages} packages, {arguments.gib} GiB: takes some minutes")
-        # In a process of its own: what it needs of memory goes with it.
-        with ProcessPoolExecutor(1) as pool:
-            pool.submit(make_big_dvd, iso.parent, kit.key, size).result()
+        say(f"{arguments.packages} packages, {arguments.gib} GiB: takes some minutes")
+        # In a process of its own: the memory that it takes goes with it.
+        words = [iso.parent, kit.key.home, str(arguments.packages), str(payload)]
+        argv = [sys.executable, "-m", "tests.bench.medium", *words]
+        run(argv, doing="make the bench's DVD", cwd=REPOSITORY, log=folder / "dvd.log")
     site = write_trusting_site(folder, EXAMPLE, kit.key)
     return Bench(folder, iso, sha256(iso), kit.erratum, site)
 

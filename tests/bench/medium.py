@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.media.dvd import KEY_FILE, LABEL, NAME, VERSION, put_boot_files, write_dvd, write_release_files
-from tests.media.keys import Key
+from tests.media.keys import Key, read_key
 from tests.media.programs import EPOCH, run
 from tests.media.repositories import Stream, modules_yaml
 from tests.media.rhel83 import comps, streams
@@ -19,30 +19,30 @@ from tests.media.rpms import Rpm, build_rpms
 from .metadata import write_metadata
 from .packages import MODULAR, STREAM_SIZE, Padding, pad, real_packages
 
-GIB = 2**30
-NOISE = 16 * 2**20
+MIB = 2**20
+NOISE = 16 * MIB
+IMAGES = {"images/install.img": 650, "images/pxeboot/initrd.img": 70, "images/pxeboot/vmlinuz": 9}
+"""MiB of the large images of RHEL 8.3's DVD, about."""
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large a DVD is to be."""
+def make_big_dvd(folder: Path, key: Key, count: int, size: int) -> Path:
+    """Return the ISO, in a folder that it is alone in.
 
-    packages: int
-    payload: int
-    """Bytes of its packages."""
-
-
-def make_big_dvd(folder: Path, key: Key, size: Size) -> Path:
-    """Return the ISO, in a folder of its own, whose tree is removed again."""
-    real = real_packages(key.public.read_text())
-    names = {rpm.name: rpm for rpms in real.values() for rpm in rpms}
-    count = sum(len(rpms) for rpms in real.values())
+    Args:
+        count: how many packages it has.
+        size: bytes of packages and images together.
+    """
     tree = folder / "tree"
+    real = real_packages(key.public.read_text())
     made = build_rpms([rpm for rpms in real.values() for rpm in rpms], folder / "rpms", key=key)
-    rest = size.payload - sum(path.stat().st_size for path in made.values())
-    padding = pad(size.packages - count, rest, names)
+    tree.mkdir()
+    put_boot_files(tree, None, name=NAME, version=VERSION, label=LABEL)
+    put_images(tree)
+    rest = size - sum(path.stat().st_size for path in (*made.values(), *tree.rglob("*")) if path.is_file())
+    names = {rpm.name: rpm for rpms in real.values() for rpm in rpms}
+    padding = pad(count - len(made), rest, names)
     # BaseOS has a quarter of RHEL's packages.
-    border = max(0, size.packages // 4 - len(real["BaseOS"]))
+    border = max(0, count // 4 - len(real["BaseOS"]))
     shares = {"BaseOS": padding[:border], "AppStream": padding[border:]}
     for name, rpms in real.items():
         packages = tree / name / "Packages"
@@ -50,13 +50,23 @@ def make_big_dvd(folder: Path, key: Key, size: Size) -> Path:
         for rpm in rpms:
             made[rpm.nevra].rename(packages / rpm.filename)
         make_repository(tree / name, rpms, shares[name], folder / f"padding-{name}")
-    put_boot_files(tree, None, name=NAME, version=VERSION, label=LABEL)
     shutil.copyfile(key.public, tree / KEY_FILE)
     write_release_files(tree)
     iso = write_dvd(tree, folder / "dvd.iso")
-    for path in (tree, folder / "rpms", *folder.glob("padding-*")):
-        shutil.rmtree(path)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
     return iso
+
+
+def put_images(tree: Path) -> None:
+    """Lay out kernel and installer of noise, as large as RHEL 8.3's: they are read to compare checksums."""
+    chance = random.Random(4)
+    noise = chance.randbytes(NOISE)
+    for path, size in IMAGES.items():
+        write_noise(tree / path, noise, size * MIB, chance)
+    for name in ("vmlinuz", "initrd.img"):
+        shutil.copyfile(tree / "images/pxeboot" / name, tree / "isolinux" / name)
 
 
 def make_repository(folder: Path, real: Iterable[Rpm], padding: Iterable[Padding], work: Path) -> None:
@@ -104,3 +114,7 @@ def make_streams(padding: Iterable[Padding]) -> list[Stream]:
         Stream(f"modulo{number // 2}", str(number % 2), members[start : start + STREAM_SIZE], number % 2 == 0)
         for number, start in enumerate(range(0, len(members), STREAM_SIZE))
     ]
+
+
+if __name__ == "__main__":
+    make_big_dvd(Path(sys.argv[1]), read_key(Path(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))

@@ -234,7 +234,8 @@ def list_signers(keys: Sequence[Key], brought: Sequence[Rpm]) -> tuple[Signer, .
     """Return the keys by which anything of the set, or brought, is signed."""
     used = {key.fingerprint: key for key in (*keys, *(rpm.key for rpm in brought))}
     return tuple(
-        Signer(fingerprint=key.fingerprint, name=key.name, own=key.own) for _, key in sorted(used.items())
+        Signer(fingerprint=key.fingerprint, name=key.name, ids=tuple(sorted(key.ids)), own=key.own)
+        for _, key in sorted(used.items())
     )
 
 
