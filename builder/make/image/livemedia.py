@@ -18,7 +18,7 @@ from pathlib import Path
 from builder.ask.plan import Plan
 from builder.make.image.console import follow
 from builder.make.image.resources import Resources
-from builder.make.medium import BOOT_ARGUMENTS, FOLDER
+from builder.make.layout import BOOT_ARGUMENTS, FOLDER
 from builder.tools.cell import open_cell
 from builder.tools.errors import HostUnready, StageFailed
 from builder.tools.host import accelerator, kvm_trouble
@@ -107,7 +107,7 @@ def find_livemedia() -> Livemedia:
     if path is None:
         raise HostUnready(
             "livemedia-creator is not on this host",
-            hint="install lorax-lmc-virt (RHEL), or leave --with out: Packer builds the same image",
+            hint="install lorax-lmc-virt (RHEL), or leave --image-with out: Packer builds the same image",
         )
     said = run([path, "--help"], doing="ask livemedia-creator what it can do", timeout=60).stdout
     version = run([path, "-V"], doing="ask livemedia-creator its version", timeout=60).stdout
@@ -116,14 +116,14 @@ def find_livemedia() -> Livemedia:
     if lacking:
         raise HostUnready(
             f"{path} ({found.version}) has no {', '.join(lacking)}",
-            hint="use --with packer, or lorax 28.14 (RHEL 8) or later",
+            hint="use --image-with packer, or lorax 28.14 (RHEL 8) or later",
         )
     if os.geteuid() != 0:
-        raise HostUnready("livemedia-creator runs as root only", hint="run as root, or use --with packer")
+        raise HostUnready("livemedia-creator runs as root only", hint="run as root, or use Packer")
     if found.needs_kvm and accelerator() == "tcg":
         raise HostUnready(
             f"{path} ({found.version}) runs machines with KVM only, and {kvm_trouble()}",
-            hint="use --with packer, which emulates",
+            hint="use --image-with packer, which emulates",
         )
     return found
 
