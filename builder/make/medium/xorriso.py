@@ -23,6 +23,8 @@ def write_by_xorriso(changes: Changes, target: Path, *, epoch: int, log: Path) -
     argv: list[Argument] = [
         # Without a halt every 16 MiB until the disk has them: a fifth less time.
         *("xorriso", "-stdio_sync", "off"),
+        # Names are names: else each is held against every file of its folder, half a minute for a whole DVD.
+        *("-iso_rr_pattern", "off"),
         *("-indev", changes.original.path, "-outdev", target, "-boot_image", "any", "replay"),
         *("-volid", changes.original.volume_id, "-joliet", "on", "-compliance", "joliet_long_names"),
         # In a file, for the packages that a trimmed medium loses are more than fit into an argument list.
