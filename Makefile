@@ -5,7 +5,7 @@
 PROFILE ?= clasificado
 FORJA ?= .venv/bin/forja
 SETUP ?= builder/host/set-up.sh
-export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES
+export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES RUNS
 
 .DEFAULT_GOAL := help
 .PHONY: help image test check lint doctor bench setup clean distclean
@@ -50,10 +50,9 @@ lint:
 doctor: ## Say what this host has and lacks, each with its remedy (installs nothing)
 	@python=$$($(SETUP) --python) && "$$python" -m builder.doctor $${BUILD:+"$$BUILD"}
 
-bench: ## Time each stage of a build in a folder of its own (build/bench)
-	@$(SETUP) image $(if $(ISO),,lab)
-	@rm -rf build/bench
-	@export BUILD=build/bench; $(call run,image "$$PROFILE" $(image_options))
+bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes: a build's stages too
+	@$(SETUP) image lab test
+	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $(if $(IMAGE),--image "$$PROFILE" $(image_options))
 
 setup: ## Install the system packages and the virtual environment that all of this needs
 	@$(SETUP) image lab test

@@ -45,6 +45,8 @@ class Signer(Frozen):
 
     fingerprint: str
     name: str
+    ids: tuple[str, ...]
+    """Long ids of the key and its subkeys, in lower case: signatures name one of these."""
     own: bool = False
     """The organisation's own key (the exception of the site file), not the vendor's."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,8 +133,11 @@ def extract_folder(iso: Path, name: str, target: Path) -> Path:
     return target
 
 
-def list_files(iso: Path) -> dict[str, tuple[int, int]]:
+@functools.cache
+def list_files(iso: Path) -> Mapping[str, tuple[int, int]]:
     """Return where each file of an ISO lies in it: path -> (offset, size), in bytes.
+
+    Asked by every stage, and the same as long as we run.
 
     Raises:
         BadInput: its folders can't be read.

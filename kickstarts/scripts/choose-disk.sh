@@ -10,6 +10,13 @@ if [ "$count" -ne 1 ]; then
     exit 1
 fi
 disk=$disks
+# The menu's entry that starts by itself never erases a server: the medium may have been forgotten in it. The one that
+# a person chooses says forja.reinstalar.
+if ! grep -qw forja.reinstalar /proc/cmdline &&
+    pvs --noheadings -o vg_name,pv_name 2> /dev/null | grep -Eq "^ *sistema +/dev/$disk(p?[0-9]+)? *$"; then
+    report "ERROR: en $disk ya hay un servidor instalado; para borrarlo elija en el menú la entrada de reinstalar"
+    exit 1
+fi
 case $medium in
     /dev/sr*) source=cdrom ;;
     *) source='url --url=file:///run/install/repo' ;; # a USB stick: the medium is mounted there already

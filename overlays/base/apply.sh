@@ -27,6 +27,12 @@ rm -f /etc/cron.deny /etc/at.deny
 [ -e /var/log/sudo.log ] || : > /var/log/sudo.log
 chmod 0600 /var/log/sudo.log
 
+# --- Repositories -----------------------------------------------------------------------------------------------
+# A rebuild's release package names mirrors on the Internet and enables them; RHEL's come with a registration.
+for file in /etc/yum.repos.d/*.repo; do
+    [ ! -f "$file" ] || sed -i -E 's/^[[:space:]]*enabled[[:space:]]*=.*/enabled=0/' "$file"
+done
+
 # --- Units --------------------------------------------------------------------
 systemctl preset-all
 systemctl set-default multi-user.target

@@ -97,7 +97,7 @@ def test_excluded_packages_are_absent(facts: dict[str, str], seen: Any) -> None:
 @pytest.mark.control("RHEL-PACKAGE-05")
 @pytest.mark.needs("rpm")
 def test_every_package_is_signed_by_a_believed_key(resolution: Any, facts: dict[str, str], seen: Any) -> None:
-    signers = {signer.fingerprint[-16:].lower(): signer for signer in resolution.signers}
+    signers = {name: signer for signer in resolution.signers for name in signer.ids}
     lines = [line for line in facts["signers"].splitlines() if not line.startswith("gpg-pubkey-")]
     counts = Counter(line.split()[-1] for line in lines)
     for key_id, count in sorted(counts.items()):

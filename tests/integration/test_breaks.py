@@ -116,6 +116,14 @@ BREAKS = (
         "echo '%wheel ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/intruso",
         "rm /etc/sudoers.d/intruso",
     ),
+    Break(
+        "a package that was not resolved",
+        "RHEL-PACKAGE-04",
+        "mkdir -p /root/x/DEBIAN && printf 'Package: intruso\\nVersion: 1\\nArchitecture: all\\n"
+        "Maintainer: x <x@ejemplo.es>\\nDescription: x\\n' > /root/x/DEBIAN/control && "
+        "dpkg-deb -b /root/x /root/x.deb && dpkg -i /root/x.deb && rm -r /root/x /root/x.deb",
+        "dpkg -P intruso",
+    ),
 )
 
 

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from builder.make.medium import Contents, Way, make_medium
+from builder.make.medium import Contents, make_medium
 from builder.make.medium.menus import GRUB, GRUB_COPY, ISOLINUX
+from builder.make.medium.treeinfo import renew_checksums
 from builder.make.resolution import Resolution
 from builder.pipeline import Room
 from builder.tools.errors import BadInput
 from builder.tools.files import sha256
 from builder.tools.iso import extract, extract_folder, inspect_medium, list_files
 from builder.tools.process import find_program, run
-from tests.integration.conftest import forja
+from tests.integration.conftest import Run, forja
 from tests.media.dvd import alter_iso
 from tests.media.rhel83 import Kit
 
@@ -32,41 +33,37 @@ EPOCH = 1601510400  # when the kit's DVD was made, by its .treeinfo
 WRITTEN_BY_THE_WRITER = {"isolinux/boot.cat", "isolinux/isolinux.bin"}
 """Boot catalogue and boot information table hold block numbers (El Torito; xorriso(1), -boot_image)."""
 
-Make = Callable[..., Path]
+Make = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
-def room(kit: Kit, rhel_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Room:
-    """A build folder with everything that goes into a medium, and the medium itself."""
-    folder = tmp_path_factory.mktemp("medio")
-    words = ["--iso", kit.dvd, "--updates", kit.erratum, "--site", rhel_site]
-    done = forja("medium", "clasificado", *words, "--build", folder, "--cache", folder / "cache")
+def make(kit: Kit, rhel_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Run `forja medium` on the kit's DVD and updates, or on others."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run_it(build: Path, *words: str, iso: Path = kit.dvd, updates: Path = kit.erratum) -> Run:
+        inputs = ["--iso", iso, "--updates", updates, "--site", rhel_site]
+        return forja("medium", "clasificado", *inputs, "--build", build, "--cache", cache, *words)
+
+    return run_it
+
+
+def medium_of(done: Run) -> Path:
+    """Return the medium that a command made."""
     assert done.code == 0, done.stderr
-    return Room.at(folder / "clasificado-rhel-8.3")
-
-
-@pytest.fixture
-def make(kit: Kit, room: Room, tmp_path: Path) -> Make:
-    """Make a medium of the room's artefacts."""
-
-    def make(name: str = "medium.iso", *, original: Path = kit.dvd, **how: object) -> Path:
-        paths = (room.path("kickstart"), room.path("overlay"), room.path("packages"), kit.erratum)
-        medium = tmp_path / name
-        log = tmp_path / "medium.log"
-        make_medium(room.plan, inspect_medium(original), Contents(*paths), medium, log=log, **how)  # type: ignore[arg-type]
-        return medium
-
-    return make
+    return Path(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
-def trimmed(kit: Kit, room: Room, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trimmed medium, by the same artefacts."""
-    folder = tmp_path_factory.mktemp("recortado")
-    paths = (room.path("kickstart"), room.path("overlay"), room.path("packages"), kit.erratum)
-    original = inspect_medium(kit.dvd)
-    medium = folder / "trimmed.iso"
-    return make_medium(room.plan, original, Contents(*paths), medium, trim=True, log=folder / "medium.log")
+def room(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Room:
+    """The folder of a medium that nothing special was asked for."""
+    return Room.at(medium_of(make(tmp_path_factory.mktemp("medio"))).parent)
+
+
+@pytest.fixture(scope="module")
+def trimmed(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trimmed medium."""
+    return medium_of(make(tmp_path_factory.mktemp("recortado"), "--trim"))
 
 
 def read_set(room: Room) -> Resolution:
@@ -110,20 +107,16 @@ def test_the_metadata_of_the_updates_is_what_rhel_83_reads(room: Room, tmp_path:
     assert set(re.findall(r"<(?:timestamp|revision)>(\d+)<", repomd)) == {str(EPOCH)}
 
 
-def test_streams_of_modules_go_with_the_updates(make: Make, kit: Kit, room: Room, tmp_path: Path) -> None:
+def test_streams_of_modules_go_with_the_updates(make: Make, kit: Kit, tmp_path: Path) -> None:
     updates = tmp_path / "updates"
     shutil.copytree(kit.erratum, updates)
     stream = "---\ndocument: modulemd-defaults\nversion: 1\ndata:\n  module: {}\n  stream: '1'\n...\n"
     for name in ("uno", "dos"):
         (updates / name).mkdir()
         (updates / name / "modules.yaml").write_text(stream.format(name))
-    paths = (room.path("kickstart"), room.path("overlay"), room.path("packages"), updates)
-    for name in ("a.iso", "b.iso"):
-        make_medium(
-            room.plan, inspect_medium(kit.dvd), Contents(*paths), tmp_path / name, log=tmp_path / "log"
-        )
-    assert sha256(tmp_path / "a.iso") == sha256(tmp_path / "b.iso")
-    ours = extract_folder(tmp_path / "a.iso", "forja/updates", tmp_path / "there")
+    one, two = (medium_of(make(tmp_path / name, updates=updates)) for name in ("a", "b"))
+    assert sha256(one) == sha256(two)
+    ours = extract_folder(one, "forja/updates", tmp_path / "there")
     text = run(["zcat", *ours.glob("repodata/*modules.yaml.gz")], doing="read the streams").stdout
     assert "module: uno" in text
     assert "module: dos" in text
@@ -154,9 +147,12 @@ def test_treeinfo_has_the_checksums_of_what_is_there(
     assert "baseos/repodata/repomd.xml" in info["checksums"]
 
 
-def test_the_medium_passes_the_media_check(room: Room, trimmed: Path) -> None:
+def test_the_medium_passes_the_media_check_and_our_own_inspection(room: Room, trimmed: Path) -> None:
     for medium in (room.path("medium"), trimmed):
         run(["checkisomd5", medium], doing="check the medium")
+        done = forja("inspect", medium)
+        assert done.code == 0, done.stderr
+        assert LABEL in done.stdout
 
 
 def test_every_menu_names_the_kickstart_and_warns(room: Room, tmp_path: Path) -> None:
@@ -177,17 +173,22 @@ def test_the_menu_of_32_bit_uefi_is_edited_as_well(make: Make, kit: Kit, tmp_pat
     grub = extract(kit.dvd, tmp_path, GRUB)
     image = extract(kit.dvd, tmp_path, "images/efiboot.img")
     run(["mcopy", "-o", "-i", image, grub, f"::/{GRUB_COPY}"], doing="add BOOT.conf to the EFI image")
-    files = {GRUB_COPY: grub.read_bytes(), "images/efiboot.img": image.read_bytes()}
-    medium = make(original=alter_iso(kit.dvd, tmp_path / "rhel.iso", files))
+    treeinfo = extract(kit.dvd, tmp_path, ".treeinfo").read_text()
+    files = {
+        GRUB_COPY: grub.read_bytes(),
+        "images/efiboot.img": image.read_bytes(),
+        ".treeinfo": renew_checksums(treeinfo, tmp_path),
+    }
+    medium = medium_of(make(tmp_path / "build", iso=alter_iso(kit.dvd, tmp_path / "rhel.iso", files)))
     text = extract(medium, tmp_path / "out", GRUB_COPY).read_text()
     assert text == extract(medium, tmp_path / "out", GRUB).read_text()
     image = extract(medium, tmp_path / "out", "images/efiboot.img")
     assert run(["mtype", "-i", image, f"::/{GRUB_COPY}"], doing="read it in the image").stdout == text
 
 
-def test_the_same_inputs_give_the_same_bytes(room: Room, make: Make, trimmed: Path) -> None:
-    assert sha256(make("again.iso")) == sha256(room.path("medium"))
-    assert sha256(make("trimmed.iso", trim=True)) == sha256(trimmed)
+def test_the_same_inputs_give_the_same_bytes(room: Room, make: Make, trimmed: Path, tmp_path: Path) -> None:
+    assert sha256(medium_of(make(tmp_path / "a"))) == sha256(room.path("medium"))
+    assert sha256(medium_of(make(tmp_path / "b", "--trim"))) == sha256(trimmed)
 
 
 def test_an_update_that_changed_since_it_was_resolved_is_refused(
@@ -197,15 +198,8 @@ def test_an_update_that_changed_since_it_was_resolved_is_refused(
     shutil.copytree(kit.erratum, updates)
     with (updates / PINNED).open("ab") as file:
         file.write(b"\0")
-    paths = (room.path("kickstart"), room.path("overlay"), room.path("packages"), updates)
     with pytest.raises(BadInput, match="no longer the package that was resolved"):
-        make_medium(
-            room.plan,
-            inspect_medium(kit.dvd),
-            Contents(*paths),
-            tmp_path / "medium.iso",
-            log=tmp_path / "medium.log",
-        )
+        write(room, kit.dvd, updates, tmp_path)
     assert not (tmp_path / "medium.iso").exists()
 
 
@@ -256,11 +250,18 @@ def other_metadata(repodata: Path) -> dict[str, str]:
     }
 
 
-def test_a_list_of_another_medium_is_refused(make: Make, kit: Kit, room: Room, tmp_path: Path) -> None:
+def test_a_list_of_another_medium_is_refused(kit: Kit, room: Room, tmp_path: Path) -> None:
     gone = next(item.location for item in read_set(room).packages if item.repository == "BaseOS")
     other = alter_iso(kit.dvd, tmp_path / "other.iso", {gone: None})
     with pytest.raises(BadInput, match=f"needs {re.escape(gone)}, which other.iso does not have"):
-        make(original=other, trim=True)
+        write(room, other, kit.erratum, tmp_path, trim=True)
+
+
+def write(room: Room, dvd: Path, updates: Path, folder: Path, *, trim: bool = False) -> None:
+    """Write a medium of another DVD or of other updates than were resolved, as no command does."""
+    contents = Contents(room.path("kickstart"), room.path("overlay"), room.path("packages"), updates)
+    medium, log = folder / "medium.iso", folder / "medium.log"
+    make_medium(room.plan, inspect_medium(dvd), contents, medium, trim=trim, log=log)
 
 
 def test_mkksiso_gives_the_same_files(
@@ -273,13 +274,14 @@ def test_mkksiso_gives_the_same_files(
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     if find_program("mkksiso") is None:
         pytest.skip("this host has no mkksiso (lorax), and FORJA_MKKSISO names none")
-    medium = make("mkksiso.iso", way=Way.MKKSISO)
+    medium = medium_of(make(tmp_path / "build", "--medium-with", "mkksiso"))
     ours, its = digests(room.path("medium"), tmp_path / "a"), digests(medium, tmp_path / "b")
     assert ours.keys() == its.keys()
     assert {path for path in ours if ours[path] != its[path]} <= WRITTEN_BY_THE_WRITER
     assert inspect_medium(medium).volume_id == LABEL
 
 
-def test_mkksiso_can_not_trim(make: Make) -> None:
-    with pytest.raises(BadInput, match="mkksiso can only add to a medium"):
-        make(way=Way.MKKSISO, trim=True)
+def test_mkksiso_can_not_trim(make: Make, tmp_path: Path) -> None:
+    done = make(tmp_path, "--trim", "--medium-with", "mkksiso")
+    assert done.code == 2
+    assert "mkksiso can only add to a medium: it can't leave packages out" in done.stderr

@@ -14,7 +14,7 @@ import pytest
 from builder.pipeline import Request, find_laboratory_dvd
 from builder.tools.machine import Console, FirmwareKind, describe_machine
 from builder.tools.process import run, start
-from tests.integration.conftest import CACHE, forja
+from tests.integration.conftest import CACHE, Golden, forja
 from tests.media.rhel83 import Kit, make_variant
 
 LABEL = "RHEL-8-3-0-BaseOS-x86_64"
@@ -73,15 +73,29 @@ def boot_set_up(iso: Path) -> list[str]:
 def test_it_boots_to_the_command_line_that_names_its_kickstart(
     firmware: FirmwareKind, form: str, medium: Path, tmp_path: Path
 ) -> None:
-    line = boot_to_command_line(medium, firmware, form, tmp_path)
+    line = boot_until(r"Command line: (.*)", medium, firmware, FORMS[form], tmp_path)
     assert WORDS in line, line
     assert line.endswith("console=tty0 console=ttyS0,115200"), line
 
 
-def boot_to_command_line(medium: Path, firmware: FirmwareKind, form: str, folder: Path) -> str:
-    """Boot until the kernel shows its command line on the serial console, nobody touching a key."""
+@pytest.mark.slow
+def test_a_forgotten_medium_erases_no_server(golden: Golden, tmp_path: Path) -> None:
+    """The golden image's own medium, booted again with a copy of that image as its disk."""
+    room = golden.room
+    disk = tmp_path / "server.qcow2"
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", room.path("image"), disk]
+    run([*argv], doing="make a throwaway copy")
+    words = (*DISC, "-drive", f"file={disk},if=virtio,format=qcow2")
+    said = boot_until(r"FORJA (.*)", room.path("medium"), FirmwareKind.BIOS, words, tmp_path)
+    assert said.startswith("ERROR: en vda ya hay un servidor instalado"), said
+
+
+def boot_until(
+    pattern: str, medium: Path, firmware: FirmwareKind, words: tuple[str, ...], folder: Path
+) -> str:
+    """Boot until the serial console shows a line like this, nobody touching a key; return its group."""
     serial = folder / "serial.log"
-    drive = [word.format(medium=medium) for word in FORMS[form]]
+    drive = [word.format(medium=medium) for word in words]
     more = ["-display", "none", "-no-reboot", "-nic", "none", *drive]
     argv = describe_machine(firmware, folder, serial).argv(memory_mib=1024, cpus=1, more=more)
     console, seen = Console(serial), []
@@ -90,7 +104,7 @@ def boot_to_command_line(medium: Path, firmware: FirmwareKind, form: str, folder
         while machine.running() and time.monotonic() < deadline:
             seen += console.lines()
             for text in seen:
-                if found := re.search(r"Command line: (.*)", text):
+                if found := re.search(pattern, text):
                     return found[1]
             time.sleep(0.2)
-    raise AssertionError(f"no kernel after {BOOT_SECONDS} s; the console: {seen[-20:]}")
+    raise AssertionError(f"no {pattern} after {BOOT_SECONDS} s; the console: {seen[-20:]}")

@@ -152,7 +152,7 @@ def paper(tmp_path: Path, page: Path) -> list[str]:
 
 
 def test_paper_is_whole(paper: list[str], page: Path) -> None:
-    plan, findings = SAMPLE["sample"]()
+    plan, findings, _ = SAMPLE["sample"]()
     english = page.name == report_name("en")
     count, heading = len(paper), "Evidence read" if english else "Evidencia leída"
     assert count > 3

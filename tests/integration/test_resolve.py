@@ -21,8 +21,8 @@ from tests.media.dvd import (
     write_release_files,
 )
 from tests.media.keys import make_key
-from tests.media.repositories import make_repository
-from tests.media.rhel83 import EPEL, Kit, make_variant, update_of
+from tests.media.repositories import make_repository, updateinfo_xml
+from tests.media.rhel83 import EPEL, Kit, advisories, make_variant, update_of
 from tests.media.rpms import Rpm, build_rpms, sign_rpms
 
 PINNED = "postfix-3.3.1-12.el8_3.1.x86_64.rpm"
@@ -184,6 +184,22 @@ def test_what_a_package_needs_is_asked_for(resolve: Resolve, brought: Path) -> N
         "postfix-2:3.3.1-12.el8_3.1.x86_64 needs libicui18n.so.60()(64bit), which no repository has",
         "dnf provides 'libicui18n.so.60()(64bit)'",
     )
+
+
+def test_the_advisories_of_several_mirrors(resolve: Resolve, kit: Kit, tmp_path: Path) -> None:
+    """As `dnf reposync --download-metadata` leaves them: a folder a repository, each with its metadata."""
+    for name, known in (("baseos", advisories()[:3]), ("appstream", advisories()[3:])):
+        mirror = tmp_path / "updates" / name
+        mirror.mkdir(parents=True)
+        for file in {f"{rpm.filename}" for advisory in known for rpm in advisory.packages}:
+            shutil.copy(kit.erratum / file, mirror)
+        make_repository(mirror, updateinfo=updateinfo_xml(known))
+    run = resolve(updates=tmp_path / "updates")
+    assert run.code == 0, run.stderr
+    states = {line.split(":")[0] for line in run.stdout.splitlines() if " PRUEBA-" in line}
+    said = {advisory.id for advisory in advisories() if f" {advisory.id} " in run.stdout}
+    assert said == {advisory.id for advisory in advisories()}
+    assert states == {"held", "left out", "not concerned"}
 
 
 def test_an_unsigned_package_is_refused(resolve: Resolve, brought: Path) -> None:

@@ -235,10 +235,10 @@ def pristine(programs: Path, media: Path, resolved: tuple[Plan, Resolution], mem
 @pytest.fixture
 def root(pristine: Root, memory: Path) -> Iterator[Root]:
     """A copy of the root to be changed."""
-    copy = dataclasses.replace(pristine, folder=memory / "copy")
-    shutil.copytree(pristine.installed, copy.installed, symlinks=True, dirs_exist_ok=True)
-    yield copy
-    shutil.rmtree(copy.folder)
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        copy = dataclasses.replace(pristine, folder=Path(folder))
+        shutil.copytree(pristine.installed, copy.installed, symlinks=True, dirs_exist_ok=True)
+        yield copy
 
 
 # --- The lock -------------------------------------------------------------------------------------
@@ -260,6 +260,7 @@ def test_a_newer_postfix_is_refused_and_all_else_updates(root: Root) -> None:
     assert versions(root) == newer_versions()
     assert root.version("postfix") == PINNED
     for words in (
+        f"{repository('erratum', 'updates')} upgrade --security",  # the guide's own command, in 5.1
         "upgrade postfix",
         "upgrade --best postfix",
         "distro-sync",

@@ -1,4 +1,4 @@
-"""A made-up but realistic plan and its findings: what the tests of the report look at.
+"""A made-up but realistic plan, its findings and packages: what the tests of the report look at.
 
 Profile, site and platform are the real ones; overlays are of our own, so that a change of a real one breaks
 no test here.
@@ -15,12 +15,13 @@ from builder.ask.platform import read_platform
 from builder.ask.profile import read_profile
 from builder.ask.site import read_site
 from builder.make.findings import Findings
+from builder.make.resolution import Resolution
 
 FILE = Path(__file__).with_suffix(".toml")
 
 
-def sample(platform: str = "laboratorio") -> tuple[Plan, Findings]:
-    """Return a plan and its findings, with every verdict in it and hostile evidence."""
+def sample(platform: str = "laboratorio") -> tuple[Plan, Findings, Resolution]:
+    """Return a plan, its findings and its packages, with every verdict in it and hostile text."""
     raw = tomllib.loads(FILE.read_text(encoding="utf-8"))
     plan = Plan(
         profile=read_profile("clasificado"),
@@ -28,4 +29,5 @@ def sample(platform: str = "laboratorio") -> tuple[Plan, Findings]:
         platform=read_platform(platform),
         overlays=tuple(Overlay.model_validate(overlay) for overlay in raw.pop("overlays")),
     )
-    return plan, Findings.model_validate(raw)
+    resolution = Resolution.model_validate(raw.pop("resolution"))
+    return plan, Findings.model_validate(raw), resolution

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "lab": {"tools"},
     "tools": set(),
 }
-SHARED = {"findings", "resolution"}
+SHARED = {"findings", "layout", "resolution"}
 """Artefacts that go from one stage to the next; all others are a stage's own."""
 
 

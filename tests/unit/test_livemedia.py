@@ -13,7 +13,7 @@ from pykickstart.version import RHEL8, makeVersion
 from builder.ask.plan import make_plan
 from builder.make.image import Resources
 from builder.make.image import livemedia as module
-from builder.make.image.livemedia import find_livemedia, livemedia_argv, probe, write_answers
+from builder.make.image.livemedia import find_livemedia, last_error, livemedia_argv, probe, write_answers
 from builder.tools.errors import HostUnready
 from builder.tools.iso import Original
 from builder.tools.machine import FirmwareKind
@@ -112,4 +112,25 @@ def test_it_is_refused_where_it_is_not_or_can_not_run(
     with pytest.raises(HostUnready, match="as root only"):
         find_livemedia()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(module, "accelerator", lambda: "tcg")
+    monkeypatch.setattr(module, "kvm_trouble", lambda: "there is no /dev/kvm")
     assert find_livemedia().version == "28.14.55"
+    put(tmp_path, monkeypatch, f"livemedia-creator 34.9.27-1 {RHEL_8}")
+    with pytest.raises(HostUnready, match=r"\(34\.9\.27\) .* KVM only, and there is no /dev/kvm"):
+        find_livemedia()
+    put(tmp_path, monkeypatch, f"livemedia-creator 40.5.19-1 {RHEL_10}")
+    assert find_livemedia().version == "40.5.19"
+
+
+def test_what_qemu_said_is_the_reason(tmp_path: Path) -> None:
+    log, stamp = tmp_path / "livemedia.log", "2026-11-24 22:28:22,934 ERROR"
+    log.write_text(
+        f"{stamp} pylorax: Running qemu failed:\n"
+        f"{stamp} pylorax: output: qemu-system-x86_64: CPU model 'host' requires KVM or HVF\n\n"
+        f"{stamp} livemedia-creator: Image creation failed: QEMUInstall failed\n"
+    )
+    assert last_error(log) == "qemu-system-x86_64: CPU model 'host' requires KVM or HVF"
+    log.write_text(f"{stamp} livemedia-creator: qemu-kvm needs to be installed.\n")
+    assert last_error(log) == "qemu-kvm needs to be installed."
+    log.unlink()
+    assert last_error(log) == "it gave no reason"

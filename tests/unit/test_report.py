@@ -11,8 +11,11 @@ import pytest
 from report_sample import sample
 
 from builder.ask.control import Control
+from builder.ask.plan import make_plan
 from builder.make import report
 from builder.make.findings import Finding, Findings, Outcome, Verdict
+from builder.make.packages.advisories import why
+from builder.make.packages.explain import reason_words
 from builder.make.report.page import make_sections
 from builder.make.report.words import Words, css_string, visible
 from builder.tools.errors import BadInput, StageFailed
@@ -80,7 +83,7 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path, lang: str) -> None:
 
 
 def test_every_control_is_there_once_with_title_and_verdict(page: Page, lang: str) -> None:
-    plan, findings = sample()
+    plan, findings, _ = sample()
     assert sorted(page.rows) == sorted(f"c-{control.id}" for control in plan.controls)
     words = Words(lang)
     for control in plan.controls:
@@ -92,7 +95,7 @@ def test_every_control_is_there_once_with_title_and_verdict(page: Page, lang: st
 
 
 def test_every_value_seen_stands_in_the_rows_of_its_controls(page: Page) -> None:
-    _, findings = sample()
+    _, findings, _ = sample()
     for finding in findings.findings:
         for name in finding.controls:
             for value in (finding.test, *finding.seen):
@@ -100,7 +103,7 @@ def test_every_value_seen_stands_in_the_rows_of_its_controls(page: Page) -> None
 
 
 def test_reasons_are_given(page: Page, lang: str) -> None:
-    plan, findings = sample()
+    plan, findings, _ = sample()
     for finding in findings.findings:
         for name in finding.controls:
             if finding.reason:
@@ -113,7 +116,7 @@ def test_reasons_are_given(page: Page, lang: str) -> None:
 
 
 def test_numbers_add_up(page: Page, lang: str) -> None:
-    plan, findings = sample()
+    plan, findings, _ = sample()
     sums = findings.sums(plan.controls)
     assert sums == {
         Verdict.HOLDS: 21,
@@ -131,7 +134,7 @@ def test_numbers_add_up(page: Page, lang: str) -> None:
 
 
 def test_sections_run_in_numeric_order_and_the_base_comes_last(tmp_path: Path) -> None:
-    plan, findings = sample()
+    plan, findings, _ = sample()
     more = [("6.5.10", "X-6.5.10-01"), ("5 a)", "X-5.a-01"), ("ORG", "X-ORG-01")]
     extra = tuple(Control(id=id, section=section, title=plan.controls[0].title) for section, id in more)
     first, *others = plan.overlays
@@ -188,11 +191,11 @@ def test_hostile_evidence_is_text(page: Page, tmp_path: Path) -> None:
 
 
 def test_hostile_image_name_stays_a_css_string(tmp_path: Path) -> None:
-    plan, findings = sample()
+    plan, findings, _ = sample()
     name = '</style><b>"} * { display: none } \\'
     subject = findings.subject.model_copy(update={"image": name})
-    plain = Page(report.write_report(plan, findings, tmp_path))
-    page = Page(report.write_report(plan, findings.model_copy(update={"subject": subject}), tmp_path))
+    plain = Page(report.write_report(plan, findings, None, tmp_path))
+    page = Page(report.write_report(plan, findings.model_copy(update={"subject": subject}), None, tmp_path))
     assert name in page.text
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
     assert re.fullmatch(r'"(?:[A-Za-z0-9]|\\[0-9a-f]+ )*"', css_string(name))
@@ -260,11 +263,11 @@ def _contrast(one: str, two: str) -> float:
 
 @pytest.mark.parametrize("controls", [("RHEL-SSHD-01", "RHEL-NOBODY-01"), ()])
 def test_a_finding_of_no_known_control_is_refused(tmp_path: Path, controls: tuple[str, ...]) -> None:
-    plan, findings = sample()
+    plan, findings, _ = sample()
     stray = Finding(test="tests/image/test_x.py::test_y", controls=controls, outcome=Outcome.PASSED)
     wrong = Findings(subject=findings.subject, findings=(*findings.findings, stray))
     with pytest.raises(StageFailed, match=r"test_y names (the control RHEL-NOBODY-01|no control)"):
-        report.write_report(plan, wrong, tmp_path)
+        report.write_report(plan, wrong, None, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -275,7 +278,7 @@ def test_another_language_is_refused(tmp_path: Path) -> None:
 
 
 def test_all_good_says_so(tmp_path: Path, lang: str) -> None:
-    plan, findings = sample("rhel-8.3")
+    plan, findings, resolution = sample("rhel-8.3")
     good = [control for control in plan.controls if findings.verdict(control) is Verdict.HOLDS]
     known = {control.id for control in good}
     kept = tuple(
@@ -285,5 +288,97 @@ def test_all_good_says_so(tmp_path: Path, lang: str) -> None:
     )
     overlay = plan.overlays[0].model_copy(update={"controls": tuple(good), "files": ()})
     whole = plan.model_copy(update={"overlays": (overlay,)})
-    path = report.write_report(whole, Findings(subject=findings.subject, findings=kept), tmp_path, lang=lang)
-    assert Words(lang).text("attention_none") in Page(path).text
+    seen = Findings(subject=findings.subject, findings=kept)
+    own = resolution.signers[-1].fingerprint
+    vendors = tuple(package for package in resolution.packages if package.signer != own)
+    answered = tuple(advisory for advisory in resolution.advisories if advisory.state != "left out")
+
+    def all_good(**changes: object) -> bool:
+        packages = resolution.model_copy(update={"packages": vendors, "advisories": answered} | changes)
+        page = Page(report.write_report(whole, seen, packages, tmp_path, lang=lang))
+        return Words(lang).text("attention_none") in page.text
+
+    assert all_good()
+    assert not all_good(packages=resolution.packages)
+    assert not all_good(advisories=resolution.advisories)
+
+
+# --- Packages -------------------------------------------------------------------------------------
+
+
+def part(page: Page, before: str, after: str) -> str:
+    """Return the text between two headings; the words of both are on the page more than once."""
+    return page.text.rpartition(f"\n{before}\n")[2].partition(f"\n{after}\n")[0]
+
+
+def test_every_package_is_listed_with_origin_key_and_reason(page: Page, lang: str) -> None:
+    words, resolution = Words(lang), sample()[2]
+    listed = part(page, words.text("packages_all"), words.text("signatures"))
+    for package in resolution.packages:
+        found = re.search(
+            rf"{re.escape(package.nevra)}\s[^:]+?{package.repository}\s.*?{package.signer[-16:]}",
+            listed,
+            re.S,
+        )
+        assert found, package.nevra
+        assert words.phrase(package.reason) in listed
+    assert len(page.all("details")) == 1
+    assert resolution.medium in page.text
+
+
+def test_keys_and_the_organisations_own_loudly(page: Page, lang: str) -> None:
+    resolution = sample()[2]
+    for signer in resolution.signers:
+        assert signer.name in page.text
+        assert signer.fingerprint in page.text
+    assert [attrs for attrs in page.all("p") if attrs.get("class") == "mark own"]
+    loud = {"es": "1 paquete no lleva la firma de ningún", "en": "1 package carries no vendor's signature"}[
+        lang
+    ]
+    assert page.text.count(loud) == 2  # in what needs attention, too
+    key = rf"Ejemplo & Cía <clave@ejemplo.es> \({resolution.signers[2].fingerprint}\)"
+    assert re.search(rf"{loud}.*{key}\s+forja-agente\s", page.text)
+
+
+def test_advisories_held_and_left_out(page: Page, lang: str) -> None:
+    words = Words(lang)
+    left_out = part(page, words.text("table_left_out"), words.text("table_held"))
+    held = part(page, words.text("table_held"), words.text("packages_all"))
+    assert "PRUEBA-2021:9001" in left_out
+    assert "postfix-2:3.5.8-1.el8.x86_64" in left_out
+    assert "CVE-2099-0001" in left_out
+    assert "Inaudita" in left_out
+    assert {
+        "es": "postfix está fijado en 3.3.1-12.el8_3.1; el libicu más nuevo no se puede instalar",
+        "en": "postfix is pinned to 3.3.1-12.el8_3.1; the newer libicu can't be installed",
+    }[lang] in left_out
+    assert "PRUEBA-2021:0218" in held
+    assert "CVE-2021-3156, CVE-2021-23239" in held
+    assert {"es": "importante", "en": "important"}[lang] in held
+    for count, key in ((1, "held"), (1, "left_out"), (2, "others")):
+        assert words.counted(count, key) in page.text
+    assert "PRUEBA-2021:9002" not in page.text, "it is about nothing that is installed"
+
+
+def test_without_a_list_of_packages_the_page_says_so(tmp_path: Path, lang: str) -> None:
+    plan, findings, resolution = sample()
+    page = Page(report.write_report(plan, findings, None, tmp_path, lang=lang))
+    assert Words(lang).text("packages_unknown") in page.text
+    bare = resolution.model_copy(update={"advisories": ()})
+    page = Page(report.write_report(plan, findings, bare, tmp_path, lang=lang))
+    assert Words(lang).text("advisories_none") in page.text
+
+
+def test_all_that_a_list_of_packages_says_is_said_in_spanish() -> None:
+    plan = make_plan("clasificado", None, "rhel-8.3")
+    kinds = [
+        ("group", "core"),
+        ("needed", "bash-0:1-1.x86_64"),
+        ("needed", ""),
+        ("asked", "sudo"),
+        ("asked", "x"),
+    ]
+    said = [reason_words(plan, *kind) for kind in kinds] + [why(name, plan) for name in ("postfix", "sudo")]
+    assert len(set(said)) == len(said)
+    assert [text for text in said if Words("es").phrase(text) == text] == []
+    assert [text for text in said if Words("en").phrase(text) != text] == []

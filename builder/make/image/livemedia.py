@@ -18,10 +18,10 @@ from pathlib import Path
 from builder.ask.plan import Plan
 from builder.make.image.console import follow
 from builder.make.image.resources import Resources
-from builder.make.medium import BOOT_ARGUMENTS, FOLDER
+from builder.make.layout import BOOT_ARGUMENTS, FOLDER
 from builder.tools.cell import open_cell
 from builder.tools.errors import HostUnready, StageFailed
-from builder.tools.host import accelerator
+from builder.tools.host import accelerator, kvm_trouble
 from builder.tools.iso import escape_label, extract, inspect_medium
 from builder.tools.machine import FirmwareKind
 from builder.tools.process import Argument, find_program, run, start
@@ -38,6 +38,12 @@ class Livemedia:
     options: frozenset[str]
     version: str
     """Such as 28.14.55."""
+
+    @property
+    def needs_kvm(self) -> bool:
+        """Whether it gives QEMU the host's processor and can't be told another, as RHEL 9's (34.9) does."""
+        major = int(self.version.split(".")[0]) if self.version[:1].isdigit() else 0
+        return major >= 34 and "--cpu" not in self.options
 
 
 def install_by_livemedia(
@@ -75,7 +81,8 @@ def install_by_livemedia(
             code = program.popen.returncode
     if code != 0:
         raise StageFailed(
-            f"livemedia-creator failed with exit code {code}: {last_error(log)}", hint=f"see {log}"
+            f"livemedia-creator failed with exit code {code}: {last_error(logs / 'livemedia.log')}",
+            hint=f"see {log}",
         )
     if not sealed:
         raise StageFailed(
@@ -94,13 +101,13 @@ def find_livemedia() -> Livemedia:
     """Return the livemedia-creator of this host.
 
     Raises:
-        HostUnready: there is none, it lacks an option, or we are not root, as it wants us to be.
+        HostUnready: there is none, it lacks an option, or it wants root or KVM, and has not.
     """
     path = find_program("livemedia-creator")
     if path is None:
         raise HostUnready(
             "livemedia-creator is not on this host",
-            hint="install lorax-lmc-virt (RHEL), or leave --with out: Packer builds the same image",
+            hint="install lorax-lmc-virt (RHEL), or leave --image-with out: Packer builds the same image",
         )
     said = run([path, "--help"], doing="ask livemedia-creator what it can do", timeout=60).stdout
     version = run([path, "-V"], doing="ask livemedia-creator its version", timeout=60).stdout
@@ -109,10 +116,15 @@ def find_livemedia() -> Livemedia:
     if lacking:
         raise HostUnready(
             f"{path} ({found.version}) has no {', '.join(lacking)}",
-            hint="use --with packer, or lorax 28.14 (RHEL 8) or later",
+            hint="use --image-with packer, or lorax 28.14 (RHEL 8) or later",
         )
     if os.geteuid() != 0:
-        raise HostUnready("livemedia-creator runs as root only", hint="run as root, or use --with packer")
+        raise HostUnready("livemedia-creator runs as root only", hint="run as root, or use Packer")
+    if found.needs_kvm and accelerator() == "tcg":
+        raise HostUnready(
+            f"{path} ({found.version}) runs machines with KVM only, and {kvm_trouble()}",
+            hint="use --image-with packer, which emulates",
+        )
     return found
 
 
@@ -174,7 +186,8 @@ def livemedia_argv(
 
 
 def last_error(log: Path) -> str:
-    """Return the last error that livemedia-creator printed."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    errors = re.findall(r"(?m)^.*(?:ERROR|[Ee]rror).*$", text)
-    return str(errors[-1]).strip() if errors else "it gave no reason"
+    """Return the last error in livemedia-creator's log: QEMU's own words, when it has any."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    errors = re.findall(r"(?m)^.* ERROR [\w.-]+: (.*)$", text)
+    said = [error.removeprefix("output: ") for error in errors if re.match(r"output: \S", error)]
+    return str((said or errors or ["it gave no reason"])[-1]).strip()

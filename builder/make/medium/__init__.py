@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from builder.ask.plan import Plan
-from builder.make.medium.changes import BOOT_ARGUMENTS, FOLDER, Contents, prepare_changes
+from builder.make.medium.changes import Contents, prepare_changes
 from builder.make.medium.mkksiso import find_mkksiso, write_by_mkksiso
 from builder.make.medium.way import Way, choose_way
 from builder.make.medium.xorriso import write_by_xorriso
@@ -17,7 +17,7 @@ from builder.tools.files import finished, scratch
 from builder.tools.iso import Original
 from builder.tools.process import run
 
-__all__ = ["BOOT_ARGUMENTS", "FOLDER", "Contents", "Way", "choose_way", "make_medium"]
+__all__ = ["Contents", "Way", "choose_way", "make_medium"]
 
 
 def make_medium(

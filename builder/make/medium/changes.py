@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.ask.plan import Plan
+from builder.make.layout import BOOT_ARGUMENTS, FOLDER
 from builder.make.medium import menus
 from builder.make.medium.repository import stage_updates
 from builder.make.medium.treeinfo import NAME as TREEINFO
@@ -18,12 +19,9 @@ from builder.tools.files import sha256
 from builder.tools.iso import Original, escape_label, extract, list_files
 from builder.tools.process import run
 
-FOLDER = "forja"
 EFI_IMAGE = "images/efiboot.img"
 FAT_BEGINS = 315532800
 """1980-01-01, the first date that a FAT file system can hold."""
-BOOT_ARGUMENTS = "inst.nosave=all net.ifnames=0 biosdevname=0"
-"""inst.nosave: Anaconda leaves no kickstart (which holds hashes) and no logs in the image."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ HELP = """\
 \tSe pierde todo lo que hay en el disco de esta maquina.
 \tAl terminar se apaga: retire entonces este medio.
 """
+REINSTALL = "forja.reinstalar"
+"""Read by kickstarts/scripts/choose-disk.sh."""
 SERIAL, SCREEN = "console=ttyS0,115200", "console=tty0"
 
 
@@ -32,11 +34,12 @@ def title_of(profile: str) -> str:
 def entries(title: str, arguments: str) -> list[tuple[str, str]]:
     """Return our two entries, title and arguments: the installer on the serial port, or on the screen.
 
-    Both consoles get the kernel's messages; the last one named is the installer's.
+    Both consoles get the kernel's messages; the last one named is the installer's. Only the second, which a
+    person has to choose, installs over a server that is there already.
     """
     return [
         (title, f"{arguments} {SCREEN} {SERIAL}"),
-        (f"{title} - por pantalla", f"{arguments} {SERIAL} {SCREEN}"),
+        (f"{title} - reinstala, por pantalla", f"{arguments} {REINSTALL} {SERIAL} {SCREEN}"),
     ]
 
 

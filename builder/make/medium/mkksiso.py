@@ -55,7 +55,7 @@ def find_mkksiso() -> Mkksiso:
     if path is None:
         raise HostUnready(
             "mkksiso is not on this host",
-            hint="install lorax (RHEL 9 and later), or leave --with out: xorriso writes the same medium",
+            hint="install lorax (RHEL 9 and later), or leave --medium-with out: xorriso writes the same",
         )
     said = run([path, "--help"], doing="ask mkksiso what it can do", env={"COLUMNS": "200"}, timeout=60)
     found = probe(Path(path), said.stdout, package_version(Path(path)))
@@ -63,7 +63,7 @@ def find_mkksiso() -> Mkksiso:
         raise HostUnready(
             f"{path} ({found.version or 'of a lorax before 37.1'}) can't write this medium: it edits every "
             "menu entry itself, and takes no file in the place of one that the DVD has",
-            hint="use --with xorriso, or a lorax of 34.9.16 (RHEL 9), 37.1 (Fedora) or later",
+            hint="use --medium-with xorriso, or a lorax of 34.9.16 (RHEL 9), 37.1 (Fedora) or later",
         )
     return found
 

@@ -21,7 +21,11 @@ def write_by_xorriso(changes: Changes, target: Path, *, epoch: int, log: Path) -
     orders = changes.tree.with_suffix(".xorriso")
     orders.write_text("".join(f"-rm_r {quote(path)} --\n" for path in changes.losing), encoding="utf-8")
     argv: list[Argument] = [
-        *("xorriso", "-indev", changes.original.path, "-outdev", target, "-boot_image", "any", "replay"),
+        # Without a halt every 16 MiB until the disk has them: a fifth less time.
+        *("xorriso", "-stdio_sync", "off"),
+        # Names are names: else each is held against every file of its folder, half a minute for a whole DVD.
+        *("-iso_rr_pattern", "off"),
+        *("-indev", changes.original.path, "-outdev", target, "-boot_image", "any", "replay"),
         *("-volid", changes.original.volume_id, "-joliet", "on", "-compliance", "joliet_long_names"),
         # In a file, for the packages that a trimmed medium loses are more than fit into an argument list.
         *("-options_from_file", orders),

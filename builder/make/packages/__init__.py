@@ -30,6 +30,7 @@ from builder.tools.process import run
 __all__ = ["hold_to_lock", "resolve_packages", "warn_of_own_keys"]
 
 SOLVER = Path(__file__).with_name("solver.py")
+KINDS = ("updateinfo", "modules")
 KEPT = 3
 """DVDs and folders of updates whose metadata stays in the cache."""
 
@@ -111,7 +112,7 @@ def solve(
     metadata = keep_metadata(original, cache)
     repositories = {repository.id: str(metadata / repository.id) for repository in original.repositories}
     if updates is not None:
-        repositories[UPDATES] = str(keep_updates_metadata(updates, cache, log))
+        repositories |= keep_updates_metadata(updates, cache, log)
     request = {
         "repositories": repositories,
         "arch": original.arch,
@@ -138,22 +139,35 @@ def keep_metadata(original: Original, cache: Path) -> Path:
     return keep(cache, "metadata", original.volume_id + fingerprint([original.path], original.path), take_out)
 
 
-def keep_updates_metadata(updates: Path, cache: Path, log: Path) -> Path:
-    """Return the metadata of a repository of what was brought, which is not touched.
+def keep_updates_metadata(updates: Path, cache: Path, log: Path) -> dict[str, str]:
+    """Return repositories of what was brought, id to folder; the folder of updates is not touched.
 
-    What a mirror had besides packages is kept: advisories (updateinfo) and module streams.
+    What mirrors had besides packages is kept: advisories (updateinfo) and module streams. A repository holds
+    one of each, so that every such file gets one of its own, without packages.
     """
 
     def make(folder: Path) -> None:
-        argv: list[str | Path] = ["createrepo_c", "--quiet", "--no-database", "--outputdir", folder, updates]
-        run(argv, doing="make a repository of the updates", log=log)
-        for kind in ("updateinfo", "modules"):
-            for path in sorted(updates.glob(f"**/*{kind}.*")):
-                argv = ["modifyrepo_c", f"--mdtype={kind}", path, folder / "repodata"]
-                run(argv, doing=f"read {path}", log=log)
+        describe_repository(updates, folder / UPDATES, log)
+        found = [(kind, path) for kind in KINDS for path in sorted(updates.glob(f"**/*{kind}.*"))]
+        empty = folder / "empty"
+        empty.mkdir()
+        for number, (kind, path) in enumerate(found):
+            target = folder / f"{UPDATES}-{number}"
+            describe_repository(empty, target, log)
+            argv: list[str | Path] = ["modifyrepo_c", f"--mdtype={kind}", path, target / "repodata"]
+            run(argv, doing=f"read {path}", log=log)
+        empty.rmdir()
 
     files = sorted(path for path in updates.rglob("*") if path.is_file())
-    return keep(cache, "updates", fingerprint(files, updates), make)
+    made = keep(cache, "updates", fingerprint(files, updates), make)
+    return {path.name: str(path) for path in made.iterdir()}
+
+
+def describe_repository(packages: Path, folder: Path, log: Path) -> None:
+    """Write the metadata of a folder of packages into another one."""
+    folder.mkdir()
+    argv: list[str | Path] = ["createrepo_c", "--quiet", "--no-database", "--outputdir", folder, packages]
+    run(argv, doing="make a repository of the updates", log=log)
 
 
 def keep(cache: Path, kind: str, identity: str, make: Callable[[Path], None]) -> Path:
@@ -234,7 +248,8 @@ def list_signers(keys: Sequence[Key], brought: Sequence[Rpm]) -> tuple[Signer, .
     """Return the keys by which anything of the set, or brought, is signed."""
     used = {key.fingerprint: key for key in (*keys, *(rpm.key for rpm in brought))}
     return tuple(
-        Signer(fingerprint=key.fingerprint, name=key.name, own=key.own) for _, key in sorted(used.items())
+        Signer(fingerprint=key.fingerprint, name=key.name, ids=tuple(sorted(key.ids)), own=key.own)
+        for _, key in sorted(used.items())
     )
 
 

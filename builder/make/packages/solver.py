@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import time
 
 import dnf
 import dnf.exceptions
@@ -43,10 +44,13 @@ def main():
 
 def solve(request, answer):
     """Fill in the answer."""
+    clock = Clock()
     base = open_base(request)
+    clock.tell("metadata")
     try:
         base.install_specs(request["install"], exclude=request["exclude"])
         base.resolve()
+        clock.tell("solution")
     except dnf.exceptions.MarkingErrors as error:
         answer["missing"] = missing_of(error)
     except dnf.exceptions.DepsolveError:
@@ -56,9 +60,23 @@ def solve(request, answer):
         reasons = explain(base, chosen, request["install"])
         answer["packages"] = [describe(package, reasons[package]) for package in chosen]
         answer["advisories"] = list_advisories(base, chosen)
+        clock.tell("account")
     for name in request["about"]:
         found = base.sack.query(flags=hawkey.IGNORE_EXCLUDES).filter(name=name).run()
         answer["versions"][name] = [[package.evr, package.reponame] for package in sorted(found)]
+
+
+class Clock:
+    """Tells, on standard error (the log), what the time went into."""
+
+    def __init__(self):
+        self.last = time.monotonic()
+
+    def tell(self, what):
+        """Print the seconds since the last call."""
+        now = time.monotonic()
+        print("solver: %s %.2f s" % (what, now - self.last), file=sys.stderr)
+        self.last = now
 
 
 def open_base(request):

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from builder.ask.plan import Plan
 from builder.make.findings import Findings, Outcome, Verdict
+from builder.make.report.packages import take_inventory
 from builder.make.report.page import BASE_SECTION, group_by_reason, make_sections, make_slices
 from builder.make.report.words import Words, css_string, read_moment, visible
 from builder.make.resolution import Resolution
@@ -72,6 +73,7 @@ def render_report(plan: Plan, findings: Findings, resolution: Resolution | None,
             findings=findings,
             sections=sections,
             rows=rows,
+            inventory=take_inventory(resolution) if resolution else None,
             sums=findings.sums(plan.controls),
             slices=make_slices(findings.sums(plan.controls)),
             unverified=group_by_reason((row for row in rows if row.verdict is Verdict.NOT_VERIFIED), words),

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from builder.ask.reading import Bilingual, Frozen, read_toml
 from builder.make.findings import Outcome, Verdict
+from builder.make.resolution import Advisory
 from builder.tools.errors import BadInput
 
 FILE = Path(__file__).with_name("words.toml")
@@ -34,10 +35,20 @@ class VerdictWords(Frozen):
     meaning: Bilingual
 
 
+class CountedWords(Frozen):
+    """What follows a number, for one and for more."""
+
+    one: Bilingual
+    many: Bilingual
+
+
 class WordsFile(Frozen):
     """The contents of `words.toml`."""
 
     text: dict[str, Bilingual]
+    counted: dict[str, CountedWords]
+    severity: dict[str, Bilingual]
+    phrases: dict[str, str]
     verdict: dict[Verdict, VerdictWords]
     outcome: dict[Outcome, Bilingual]
     section: dict[str, Bilingual]
@@ -82,6 +93,29 @@ class Words:
                 return _words().section[number].in_language(self.lang)
             number = re.sub(r"(^|[ .-])[^ .-]*$", "", number)
         return ""
+
+    def counted(self, count: int, key: str) -> str:
+        """Return a number with the words that follow it."""
+        words = _words().counted[key]
+        return f"{self.number(count)} {(words.one if count == 1 else words.many).in_language(self.lang)}"
+
+    def severity(self, advisory: Advisory) -> str:
+        """Return the severity of an advisory; a word that we don't know, as the publisher writes it."""
+        words = _words().severity
+        known = words.get(advisory.severity or "None")
+        return known.in_language(self.lang) if known else advisory.severity
+
+    def phrase(self, text: str) -> str:
+        """Return in this language what `packages.json` says ("needed by bash"; several with `;` between)."""
+        if self.lang == "en":
+            return text
+        return "; ".join(self._phrase(part) for part in text.split("; "))
+
+    def _phrase(self, text: str) -> str:
+        for pattern, spanish in _words().phrases.items():
+            if match := re.fullmatch(pattern, text):
+                return spanish.format(*match.groups())
+        return text
 
     def said(self, text: Bilingual | None, otherwise: str) -> str:
         """Return a bilingual text in this language, or the text of `words.toml` when there is none."""
