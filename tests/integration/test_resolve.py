@@ -191,7 +191,8 @@ def test_the_advisories_of_several_mirrors(resolve: Resolve, kit: Kit, tmp_path:
     for name, known in (("baseos", advisories()[:3]), ("appstream", advisories()[3:])):
         mirror = tmp_path / "updates" / name
         mirror.mkdir(parents=True)
-        for file in {f"{rpm.filename}" for advisory in known for rpm in advisory.packages}:
+        packages = [rpm for advisory in known for rpm in advisory.packages]
+        for file in {rpm.filename for rpm in (*packages, *EPEL)}:
             shutil.copy(kit.erratum / file, mirror)
         make_repository(mirror, updateinfo=updateinfo_xml(known))
     run = resolve(updates=tmp_path / "updates")
