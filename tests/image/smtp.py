@@ -140,7 +140,7 @@ def held(host: Any, transports: str = "smtp,relay") -> Iterator[None]:
 
 def await_queued(host: Any, token: str, seconds: float = 90) -> str:
     """Return the message that a token stands in, from whichever queue it is in by now; empty if in none."""
-    look_through = (  # a file that is still being written, by milters too, can't be executed yet (mail_queue(3))
+    look_through = (  # what is still being written, by milters too, is not executable yet
         "cd /var/spool/postfix; for file in $(find deferred active incoming hold -type f -perm -u+x); do"
         f' text=$(postcat -bh "$file" 2>/dev/null) || continue; case $text in *{token}*)'
         ' printf "%s\\n" "$text"; break;; esac; done'
