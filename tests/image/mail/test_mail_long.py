@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import random
-import re
 import selectors
 import smtplib
 import socket
@@ -76,6 +75,7 @@ def test_a_crowd_of_one_client(host: Any, guest: Guest, world: World, seen: Seen
             sock.bind((guest.client_address("crowd"), 0))
             sock.connect_ex((guest.address, 25))
             crowd.register(sock, selectors.EVENT_READ, number)
+            time.sleep(0.05)  # QEMU's port forwarding takes one at a time, and forgets those that wait for it
         end = time.monotonic() + 240
         while crowd.get_map() and time.monotonic() < end:
             for key, _ in crowd.select(10):
@@ -88,15 +88,12 @@ def test_a_crowd_of_one_client(host: Any, guest: Guest, world: World, seen: Seen
         first_words["nothing"] = len(crowd.get_map())
         with secure(guest, 25, "relay") as smtp:
             meanwhile = recipient(smtp, "<alguien@destino.example>")[0]
-    end, again = time.monotonic() + 240, 0
-    while again != 220 and time.monotonic() < end:  # when the minute is over that its many sessions count for
+    end, again = time.monotonic() + 240, ""
+    while not again.startswith("220 ") and time.monotonic() < end:  # until the minute of its sessions is over
         time.sleep(5)
         with contextlib.suppress(OSError), guest.connect(25, "crowd") as sock:
             sock.settimeout(60)
-            said = re.findall(
-                r"^(\d{3}) ", sock.makefile("r").readline() + sock.makefile("r").readline(), re.M
-            )
-            again = int(said[-1]) if said else 0
+            again = next((line for line in sock.makefile() if line[3:4] == " "), "")
     seen(
         f"{PARALLEL} at once, limit {limit}: {dict(first_words)}; another client meanwhile: {meanwhile};"
         f" the same one later: {again}"
@@ -105,7 +102,7 @@ def test_a_crowd_of_one_client(host: Any, guest: Guest, world: World, seen: Seen
     assert first_words["421"] > 0
     assert first_words["220"] + first_words["421"] >= PARALLEL * 3 // 4
     assert meanwhile == 250
-    assert again == 220
+    assert again.startswith("220 ")
 
 
 @pytest.fixture
