@@ -96,22 +96,12 @@ def read_descriptor(iso: Path) -> bytes:
 
 
 def extract(iso: Path, folder: Path, name: str) -> Path:
-    """Take one file out of an ISO.
+    """Take one file out of an ISO, to where it lies below `folder` as it does in the ISO.
 
     Raises:
         BadInput: the ISO has no such file.
     """
-    target = folder / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    run(
-        ["xorriso", "-osirrox", "on", "-indev", iso, "-extract", f"/{name}", target],
-        doing=f"read {name} from {iso}",
-        accept=(0, 5, 32),
-    )
-    if not target.is_file():
-        raise BadInput(f"{iso} has no {name}: it is no installation medium", hint="give the DVD's .iso file")
-    target.chmod(0o644)
-    return target
+    return extract_folder(iso, name, folder / name)
 
 
 def extract_folder(iso: Path, name: str, target: Path) -> Path:
