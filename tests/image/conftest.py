@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import testinfra
+from shell import RootShell
+from testinfra.host import Host
 
 from builder.ask.plan import Plan
 from builder.make.resolution import Resolution
@@ -169,7 +171,8 @@ def resolution(pytestconfig: pytest.Config) -> Resolution:
 @pytest.fixture(scope="session")
 def host(pytestconfig: pytest.Config) -> Any:
     """The guest as testinfra sees it, as root."""
-    return testinfra.get_host(**pytestconfig.stash[CONTEXT]["connection"])
+    connection = pytestconfig.stash[CONTEXT]["connection"]
+    return Host(RootShell(**connection)) if "argv" in connection else testinfra.get_host(**connection)
 
 
 @pytest.fixture(scope="session")

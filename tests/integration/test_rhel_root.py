@@ -77,7 +77,7 @@ class Root:
         return self.folder / "installed"
 
     @property
-    def connection(self) -> dict[str, str | bool]:
+    def connection(self) -> dict[str, str]:
         return {"hostspec": str(self.folder / "root"), "connection": "chroot"}
 
     def inside(self, argv: Sequence[Argument]) -> list[str]:

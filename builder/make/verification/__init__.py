@@ -39,8 +39,8 @@ class Target(Protocol):
         """What it was made from."""
 
     @property
-    def connection(self) -> Mapping[str, str | bool]:
-        """How testinfra reaches it: arguments of `get_host`."""
+    def connection(self) -> Mapping[str, str | list[str]]:
+        """How the tests reach it: `argv` of a root shell, or arguments of testinfra's `get_host`."""
 
     @property
     def address(self) -> str:

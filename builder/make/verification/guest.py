@@ -42,10 +42,9 @@ class Guest:
         return str(self.plan.site.network.address.ip)
 
     @property
-    def connection(self) -> dict[str, str | bool]:
-        """How testinfra reaches it (arguments of `get_host`): as root, over the one SSH connection."""
-        config = str(self.ssh_config)
-        return {"hostspec": SSH_NAME, "connection": "ssh", "ssh_config": config, "sudo": True}
+    def connection(self) -> dict[str, list[str]]:
+        """How the tests reach it: one root shell, over the one SSH connection."""
+        return {"argv": ["ssh", "-F", str(self.ssh_config), SSH_NAME, "exec sudo -n sh"]}
 
     def inside(self, argv: Sequence[Argument]) -> list[str]:
         """Return the argument list that runs `argv` where the guest can be reached."""
