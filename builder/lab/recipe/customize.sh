@@ -90,3 +90,6 @@ printf '127.0.0.1   localhost localhost.localdomain\n::1         localhost local
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/cache/debconf/*-old \
     "$root"/var/lib/dpkg/*-old
 find "$root/var/log" -type f -delete
+
+# EPEL's clamd logs by syslog alone, and has no rules for rotating files of its own, which are errors without them.
+rm -f "$root"/etc/logrotate.d/clamav-*
