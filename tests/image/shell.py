@@ -1,4 +1,4 @@
-"""One root shell in the guest for the whole run: a new session for each question costs more than the answers."""
+"""One root shell in the guest for the whole run: a session for each question costs more than the answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RootShell(BaseBackend):
     What a command leaves running must write elsewhere (as over ssh): the streams are the shell's own.
 
     Args:
-        argv: starts the shell, such as `ssh guest sudo -n sh`; started again if it ended between two commands.
+        argv: starts the shell, such as `ssh guest sudo -n sh`; started again if it has ended.
     """
 
     NAME = "shell"
@@ -59,9 +59,7 @@ class RootShell(BaseBackend):
                 pipe = subprocess.PIPE
                 self.program = subprocess.Popen(self.argv, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
             mark = secrets.token_hex(8)
-            script = (
-                f"( eval {shlex.quote(text)}\n) </dev/null; printf '%s %d\\n' {mark} $?; echo {mark} >&2\n"
-            )
+            script = f"( eval {shlex.quote(text)}\n) </dev/null; echo {mark} $?; echo {mark} >&2\n"
             try:
                 out, err = self._exchange(self.program, script.encode(), mark.encode())
             except (OSError, RuntimeError):
@@ -73,7 +71,9 @@ class RootShell(BaseBackend):
     @staticmethod
     def _exchange(program: subprocess.Popen[bytes], script: bytes, mark: bytes) -> tuple[bytes, bytes]:
         """Write a script and read both streams up to the mark, at once: neither pipe may fill up."""
-        assert program.stdin and program.stdout and program.stderr
+        assert program.stdin
+        assert program.stdout
+        assert program.stderr
         said = {program.stdout.fileno(): b"", program.stderr.fileno(): b""}
         waiting, end = set(said), time.monotonic() + ANSWER_SECONDS
         os.set_blocking(program.stdin.fileno(), False)
