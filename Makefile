@@ -8,7 +8,7 @@ SETUP ?= builder/host/set-up.sh
 export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES RUNS
 
 .DEFAULT_GOAL := help
-.PHONY: help image test check lint doctor bench setup clean distclean
+.PHONY: help image test test-mail check lint doctor bench setup clean distclean
 
 # make itself ends with 2 whatever failed: the exit code that means something is printed.
 run = $(FORJA) $(1) || { code=$$?; \
@@ -18,7 +18,7 @@ image_options = $${ISO:+--iso "$$ISO"} $${UPDATES:+--updates "$$UPDATES"} $${SIT
 	$${SIGNATURES:+--signatures "$$SIGNATURES"} $${TRIM:+--trim}
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables of make image: PROFILE=clasificado ISO=/path/rhel-8.3-x86_64-dvd.iso UPDATES=folder SITE=site.toml'
 	@echo '                         FIRMWARE=bios|uefi BUILD=folder LOCKED=packages.lock SIGNATURES=folder TRIM=1'
@@ -31,7 +31,11 @@ image: ## Build and verify a golden image
 test: ## Check the code, then build and verify images with it
 	@$(SETUP) image lab test
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/pytest tests/unit tests/integration
+	@.venv/bin/pytest tests/unit tests/integration -m 'not long'
+
+test-mail: ## Test the built image with the mail that takes long: crowds, big messages, power cuts
+	@$(SETUP) image lab test
+	@.venv/bin/pytest tests/integration -m long
 
 check: ## Check the code in under a minute: style, types, shell, Packer, unit tests
 	@$(SETUP) image lab test

@@ -31,7 +31,7 @@ from tests.image.mail.world import CERTIFICATE
 
 from .conftest import Golden
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MESSAGES = 1000
 CUTS = (350, 700)

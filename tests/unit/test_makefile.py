@@ -31,8 +31,8 @@ def forja(tmp_path: Path) -> str:
 def test_help_is_the_default_and_names_every_target() -> None:
     shown = make().stdout
     assert shown == make("help").stdout
-    described = re.findall(r"(?m)^([a-z]+):.*## ", (REPOSITORY / "Makefile").read_text())
-    assert {"image", "test", "check", "doctor", "setup", "clean"} <= set(described)
+    described = re.findall(r"(?m)^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text())
+    assert {"image", "test", "test-mail", "check", "doctor", "setup", "clean"} <= set(described)
     for target in described:
         assert re.search(rf"(?m)^  make {target} +[A-Z]", shown), target
 
