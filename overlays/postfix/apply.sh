@@ -45,6 +45,12 @@ for table in header_checks mime_header_checks body_checks sender_login; do
     fi
 done
 
+said=$(postmap -q prueba.example texthash:/etc/postfix/transport 2>&1) || [ $? -eq 1 ]
+if [ -n "$said" ]; then
+    printf '/etc/postfix/transport: %s\n' "$said" >&2
+    exit 1
+fi
+
 newaliases
 # RHEL's unit makes the aliases anew at each start unless this file says that nobody else has touched them.
 if [ -e /var/lib/misc/postfix.aliasesdb-stamp ]; then touch -r /etc/aliases.db /var/lib/misc/postfix.aliasesdb-stamp; fi
