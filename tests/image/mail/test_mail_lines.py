@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
+import itertools
+import smtplib
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,40 @@ STRAY = {
     "an end of half a CRLF": b"Un saludo\r\n.\rpara todos",
     "null byte": b"Un saludo\x00para todos",
 }
+
+LINE_ENDS = (b"\n", b"\r", b"\r\n", b"\r\r\n", b"\n\r")
+
+
+@pytest.mark.control("CCN681-6.5-26")
+def test_no_pair_of_line_ends_smuggles(plan: Plan, guest: Guest, seen: Seen) -> None:
+    """A dot between any two of them, all in one packet: what follows is content, or its DATA is refused.
+
+    The outer message has a From that is refused, so that nothing of this gets into the queue.
+    """
+    ours = plan.site.mail.domain
+    answers: dict[bytes, list[int]] = {}
+    for before, after in itertools.product(LINE_ENDS, repeat=2):
+        if before.endswith(b"\r\n") and after == b"\r\n":
+            continue  # an end of data, as it should be
+        burst = (
+            f'From: "jefatura@{ours}" <x@destino.example>\r\n\r\nprueba'.encode()
+            + before + b"." + after
+            + b"MAIL FROM:<alguien@ejemplo.org>\r\nRCPT TO:<victima@destino.example>\r\nDATA\r\n"
+            + b"X: prueba\r\n\r\nprueba\r\n.\r\nQUIT\r\n"
+        )  # fmt: skip
+        said: list[int] = []
+        with secure(guest, 25, "relay") as smtp:
+            for command in ("MAIL FROM:<alguien@ejemplo.org>", "RCPT TO:<otro@destino.example>", "DATA"):
+                assert smtp.docmd(command)[0] in (250, 354)
+            smtp.send(burst)
+            with contextlib.suppress(smtplib.SMTPServerDisconnected, OSError):
+                while not said or said[-1] not in (221, 354, 421):
+                    said.append(smtp.getreply()[0])
+        answers[before + b"." + after] = said
+    seen("; ".join(f"{end!r}: {said}" for end, said in answers.items()))
+    for end, said in answers.items():
+        assert said[0] == 550, end
+        assert said[1:] in ([], [221]) or said[1:4] == [250, 250, 503], end
 
 
 @pytest.mark.control("CCN681-6.5-32")
