@@ -153,7 +153,13 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_every_page_is_reached_from_the_index() -> None:
+    """From the index itself, or from that of the page's folder, which the index names."""
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     for page in DOCS.rglob("*.md"):
-        if page.name != "index.md":
+        own = page.parent / "index.md"
+        if page == own:
+            assert page.parent == DOCS or f"({page.relative_to(DOCS)})" in index, page
+        elif own.exists() and own.parent != DOCS:
+            assert f"({page.name})" in own.read_text(encoding="utf-8"), page
+        else:
             assert f"({page.relative_to(DOCS)})" in index, page
