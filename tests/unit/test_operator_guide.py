@@ -31,7 +31,8 @@ PROGRAMS = {
     "gpgsm": "gnupg2-smime", "grep": "grep", "gzip": "gzip", "install": "coreutils",
     "journalctl": "systemd", "less": "less", "logger": "util-linux", "loginctl": "systemd",
     "logrotate": "logrotate", "ls": "coreutils", "mount": "util-linux", "mv": "coreutils",
-    "newaliases": "postfix", "opendkim": "opendkim", "openssl": "openssl", "passwd": "passwd",
+    "newaliases": "postfix", "nmcli": "NetworkManager", "opendkim": "opendkim", "openssl": "openssl",
+    "passwd": "passwd",
     "postcat": "postfix", "postconf": "postfix", "postfix": "postfix", "postmap": "postfix",
     "postqueue": "postfix", "postsuper": "postfix", "restorecon": "policycoreutils", "rm": "coreutils",
     "rpm": "rpm", "rsyslogd": "rsyslog", "sh": "bash", "sha256sum": "coreutils", "sort": "coreutils",
@@ -160,7 +161,7 @@ def unwrapped(words: list[str]) -> list[str]:
 
 @cache
 def permitted(group: str) -> tuple[list[str], ...]:
-    """Return the commands that the rules of sudo give to a group, in words; a lone word takes any argument."""
+    """Return the commands that sudo gives to a group, in words; a lone word takes any argument."""
     content = installed()["/etc/sudoers.d/50-forja-roles"].content
     assert content is not None
     rules = content.decode()
@@ -251,7 +252,7 @@ def test_what_a_role_may_not_is_seen() -> None:
 
 @cache
 def closure() -> frozenset[str]:
-    """Return the packages of a server: @core and the overlays', with what they need, as far as the kit knows."""
+    """Return a server's packages: @core and the overlays', with what they need, as the kit knows it."""
     needs = {row["name"]: row["requires"].split() for row in read_rows() if row["arch"] != "i686"}
     needs |= {rpm.name: list(rpm.requires) for rpm in EPEL}
     plan = make_plan("clasificado", None, "rhel-8.3")
@@ -310,9 +311,8 @@ def test_every_unit_exists() -> None:
         path.rsplit("/", 1)[-1].removesuffix(".service") for path in installed() if "/systemd/system/" in path
     }
     for page, _, line in blocks("sistema"):
-        for words in commands(line):
-            words = unwrapped(words)
-            if words[0] == "systemctl" and words[1] in ("start", "stop", "restart", "reload", "is-active"):
+        for words in map(unwrapped, commands(line)):
+            if words[:1] == ["systemctl"] and words[1] in ("start", "stop", "restart", "reload", "is-active"):
                 assert set(words[2:]) <= units, f"{page}: {line}"
 
 
