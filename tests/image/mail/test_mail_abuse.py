@@ -125,6 +125,9 @@ def test_addresses_of_eight_bits_and_smtputf8(guest: Guest, to: str, seen: Seen)
         for address in (f"muñoz@{domain}", f"alguien@año.{domain}", f'"mu\u00f1oz"@{domain}'):
             smtp.send(f"RCPT TO:<{address}>\r\n".encode())
             answers.append(smtp.getreply()[0])
+        smtp.docmd("RSET")
+        smtp.send(f"MAIL FROM:<mu\u00f1oz@ejemplo.org>\r\nRCPT TO:<{to}>\r\n".encode())
+        answers.append(max(smtp.getreply()[0], smtp.getreply()[0]))
     seen(f"offered {offered}; asked for: {asked}; addresses: {answers}")
     assert not offered
     assert asked in {501, 504, 555}
