@@ -167,6 +167,19 @@ def test_commands_log_while_postfix_is_stopped(
     assert later == []
 
 
+@pytest.mark.control("CCN681-6.5.1-06")
+def test_identifiers_do_not_come_again(host: Any, guest: Guest, seen: Seen) -> None:
+    """Seconds and microseconds, `z`, the file's number: the short ones are microseconds and number only."""
+    with secure(guest, 25, "relay") as smtp:
+        _, answer = send(smtp, "Subject: prueba\n\nprueba")
+    queued = answer.rpartition(" ")[2]
+    count = f"grep -c 'cleanup.*: {queued}: message-id=' /var/log/maillog | grep -v '^0$'"
+    logged = await_line(host, count)
+    seen(f"{queued}: {logged}")
+    assert re.fullmatch(r"[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9A-Za-z]+", queued)
+    assert logged == "1"
+
+
 @pytest.mark.control("CCN681-6.3.2-01")
 def test_local_delivery_runs_nothing(plan: Plan, host: Any, guest: Guest, seen: Seen) -> None:
     """A .forward is not read, and an alias can't name a command or a file, whoever wrote it there."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from smtp import SMTP_SECONDS, await_line, exactly, forget_clients, look, secure, talk
 
+from builder.ask.plan import Plan
+
 if TYPE_CHECKING:
     from conftest import Guest
 
@@ -79,6 +81,25 @@ def test_no_session_is_resumed(host: Any, guest: Guest, port: int, seen: Seen) -
     seen(f"resumed: {reused}; caches: {caches or 'none'}")
     assert reused == {"TLSv1_2": False, "TLSv1_3": False}
     assert caches == []
+
+
+@pytest.mark.control("CCN681-6.5.c-01", "CCN681-6.5.4-03")
+def test_nothing_is_handed_over_in_clear(plan: Plan, guest: Guest, seen: Seen) -> None:
+    """Neither by the relay's clients nor by its peers, nor by people; each of them is offered TLS."""
+    answers: dict[str, tuple[int, int]] = {}
+    for port, client in ((25, "relay"), (25, "peer"), (587, "submission")):
+        with talk(guest, port, client) as smtp:
+            smtp.ehlo()
+            assert "starttls" in smtp.esmtp_features, client
+            answers[client] = (
+                smtp.docmd("MAIL FROM:<prueba@ejemplo.org>")[0],
+                smtp.docmd("AUTH PLAIN AGEAYg==")[0],
+            )
+    seen(f"{plan.profile.values.tls_level}: {answers}")
+    demanded = plan.profile.values.tls_level == "encrypt"
+    for client, (mail, password) in answers.items():
+        assert mail == (530 if demanded or client == "submission" else 250), client
+        assert 500 <= password < 560, client
 
 
 @pytest.mark.control("CCN681-6.5.7-08")
