@@ -142,8 +142,8 @@ CONFLICTS = {"sendmail": ["postfix"]}
 CORE_MANDATORY = """
     audit basesystem bash coreutils cronie curl dnf e2fsprogs filesystem firewalld glibc hostname
     initscripts iproute iputils irqbalance kbd less man-db ncurses openssh-clients openssh-server parted
-    passwd policycoreutils procps-ng rootfiles rpm selinux-policy-targeted setup shadow-utils sssd-
-    common sssd-kcm subscription-manager sudo systemd tuned util-linux vim-minimal xfsprogs yum
+    passwd policycoreutils procps-ng rootfiles rpm selinux-policy-targeted setup shadow-utils
+    sssd-common sssd-kcm subscription-manager sudo systemd tuned util-linux vim-minimal xfsprogs yum
 """
 CORE_DEFAULT = """
     NetworkManager NetworkManager-team NetworkManager-tui authselect biosdevname crypto-policies-scripts
