@@ -73,8 +73,8 @@ def test_components_of_the_guide_are_installed(plan: Plan, facts: Facts, seen: S
     seen(found)
     assert len(found) > 1
     for name, said in found.items():
-        assert re.match(rf"{re.escape(name)}\S*[\s-]\S*\d", said), name
-        assert "not installed" not in said
+        assert said.startswith(name), name
+        assert re.search(r"\d", said.removeprefix(name)), name  # a version
 
 
 @pytest.mark.control("CCN681-6.5-31")
@@ -217,26 +217,26 @@ def test_local_delivery_runs_nothing(plan: Plan, host: Any, guest: Guest, seen: 
 
 
 @pytest.mark.control("CCN681-6.4.4-02")
-def test_a_lack_of_resources_is_told_and_a_refusal_is_not(
-    plan: Plan, host: Any, guest: Guest, seen: Seen
-) -> None:
+def test_a_lack_of_room_is_told_and_a_refusal_is_not(plan: Plan, host: Any, guest: Guest, seen: Seen) -> None:
+    """A queue volume that is all but full; what policy refuses would only fill the mailbox."""
     refused, lacking = uuid.uuid4().hex, uuid.uuid4().hex
     with secure(guest, 25, "peer") as smtp:
         policy = recipient(smtp, "<alguien@destino.example>", f"{refused}@ejemplo.org")[0]
-    before = host.check_output("postconf -h queue_minfree")
-    host.check_output("postconf -e queue_minfree=1000000000000000 && postfix reload")
+        smtp.quit()
+    room = "$(($(df -B1 --output=avail . | tail -n 1) - $(postconf -h queue_minfree) / 2))"
+    host.check_output(f"cd /var/spool/postfix && fallocate -l {room} forja-relleno")
     try:
         with secure(guest, 25, "relay") as smtp:
-            resource = smtp.docmd(f"MAIL FROM:<{lacking}@ejemplo.org>")
-            smtp.docmd("QUIT")
+            lack = smtp.docmd(f"MAIL FROM:<{lacking}@ejemplo.org>")
+            smtp.quit()  # the notice is written once the client has closed
     finally:
-        host.check_output(f"postconf -e queue_minfree={before} && postfix reload")
+        host.check_output("rm /var/spool/postfix/forja-relleno")
     mailbox = f"/var/mail/{plan.site.admin.user}"
     told = await_line(host, f"grep -m 1 {lacking} {mailbox}", ARRIVE)
     untold = host.run(f"grep -c {refused} {mailbox}").stdout.strip()
-    seen(f"{policy}: told {untold} times; {resource}: {told}")
+    seen(f"{policy}: told {untold} times; {lack}: {told}")
     assert 450 <= policy < 560
-    assert resource[0] == 452
+    assert lack[0] == 452
     assert told
     assert untold == "0"
 
