@@ -121,10 +121,20 @@ def test_mail_administrator_minds_tables_and_postfix(
     members: dict[str, Member], host: Any, seen: Seen
 ) -> None:
     member = members["correo"]
-    for command in ("postfix reload", "postfix check", "postfix flush", "newaliases", f"{REGISTRO} correo"):
-        code, said = member.sudo(command)
-        seen(f"{command}: {code}")
-        assert code == 0, said
+    orders = ("postfix reload", "postfix check", "postfix flush", "postfix status", "newaliases")
+    host.check_output(
+        "for log in maillog maillog.err; do echo anterior | gzip > /var/log/$log-20200101.gz; done"
+    )
+    try:
+        for command in (*orders, f"{REGISTRO} correo", f"{REGISTRO} errores"):
+            code, said = member.sudo(command)
+            seen(f"{command}: {code}")
+            assert code == 0, said
+        before = [member.sudo(f"{REGISTRO} {name} 20200101") for name in ("correo", "errores")]
+    finally:
+        host.check_output("rm /var/log/maillog-20200101.gz /var/log/maillog.err-20200101.gz")
+    seen(f"of an earlier day: {before}")
+    assert before == [(0, "anterior")] * 2
     listed = host.check_output(f"sudo -l -U {member.name}")
     assert {name for name in EDITABLE if re.search(rf"sudoedit {name}(,|$)", listed, re.MULTILINE)} == set(
         EDITABLE
@@ -153,7 +163,8 @@ def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: 
         "id", "sh", "-u postfix id", "cat /etc/shadow", "postconf -e myhostname=x", "postfix stop",
         "postfix -c /tmp reload", "postsuper -d ALL", f"postcat -q {queued}", "newaliases -v",
         "-e /etc/postfix/main.cf", "-e /etc/postfix/master.cf", "-e /etc/postfix/../shadow",
-        f"-e {EDITABLE[1]} /etc/shadow", f"{REGISTRO} acceso", f"{REGISTRO} correo 20200101",
+        f"-e {EDITABLE[1]} /etc/shadow", f"{REGISTRO} acceso",
+        f"{REGISTRO} acceso 20200101", f"{REGISTRO} correo '2020010 '", f"{REGISTRO} correo 20200101 1",
     )  # fmt: skip
     allowed = [command for command in commands if not member.refused(command)]
     wrong = [
