@@ -208,10 +208,10 @@ def test_auth_does_not_exist_on_25(guest: Guest, seen: Seen) -> None:
 
 @pytest.fixture(scope="module")
 def users(host: Any) -> Iterator[dict[str, str]]:
-    """Two accounts of the throwaway guest, one of them a mail user; user -> password."""
-    made = {f"forja-{name}": f"Cl4ve-{uuid.uuid4().hex}" for name in ("correo", "ajeno")}
+    """Three accounts of the throwaway guest, the last of them no mail user; user -> password."""
+    made = {f"forja-{name}": f"Cl4ve-{uuid.uuid4().hex}" for name in ("correo", "con.punto", "ajeno")}
     for name, password in made.items():
-        group = "-G correo" if name == "forja-correo" else ""
+        group = "" if name == "forja-ajeno" else "-G correo"
         host.check_output(
             f"useradd -M -s /usr/sbin/nologin {group} {name}; echo '{name}:{password}' | chpasswd"
         )
@@ -221,11 +221,13 @@ def users(host: Any) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.control("CCN681-6.5.4-11")
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize(
+    ("mechanism", "name"),
+    [("PLAIN", "forja-correo"), ("LOGIN", "forja-correo"), ("PLAIN", "forja-con.punto")],
+)
 def test_mail_user_submits(
-    plan: Plan, guest: Guest, users: dict[str, str], mechanism: str, seen: Seen
+    plan: Plan, guest: Guest, users: dict[str, str], mechanism: str, name: str, seen: Seen
 ) -> None:
-    name = "forja-correo"
     with secure(guest, 587, "submission") as smtp:
         offered = smtp.esmtp_features["auth"].split()
         smtp.user, smtp.password = name, users[name]
