@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from smtp import Facts, look
+from smtp import Facts, await_line, look
 
 from builder.ask.plan import Plan
 
@@ -145,6 +145,21 @@ def test_age_of_the_signatures_is_told(facts: Facts, seen: Seen) -> None:
         assert (word, code) in {("VIGENTES", "rc 0"), ("ANTIGUAS", "rc 1")}
     else:
         assert (word, code) == ("FALTAN", "rc 2")
+
+
+@pytest.mark.control("CCN681-6.5-50")
+def test_what_an_upgrade_puts_aside_is_looked_at(host: Any, seen: Seen) -> None:
+    """As rpm leaves it; a signed one can't be made here, so it is one that must not come back."""
+    saved = f"{BASE}/daily.cvd.rpmsave"
+    before = host.check_output(f"cd {BASE}; sha256sum *")
+    host.check_output(f"printf 'ClamAV-VDB:x:999999:%500s' x > {saved}")
+    gone = await_line(host, f"test -e {saved} || echo gone", 180)
+    told = await_line(host, "journalctl -u forja-firmas.service -o cat -n 20 | grep 'firmas: ERROR'")
+    after = host.check_output(f"cd {BASE}; sha256sum *")
+    seen(f"{gone}; {told}; files unchanged: {before == after}")
+    assert gone
+    assert "daily.cvd" in told
+    assert before == after
 
 
 @pytest.mark.control("CCN681-6.5-48")
