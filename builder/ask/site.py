@@ -101,6 +101,13 @@ class BootSettings(Frozen):
     password_hash: GrubHash
 
 
+class MailRoute(Frozen):
+    """`[[mail.routes]]`: a destination that is reached by a server of its own, before `relayhost` and MX."""
+
+    domain: DomainName
+    next_hop: NextHop
+
+
 class MailSettings(Frozen):
     """`[mail]`: who may use the relay, for which domains, and where mail goes (guide 6.4)."""
 
@@ -114,6 +121,8 @@ class MailSettings(Frozen):
     """Networks from which the firewall lets port 587 in."""
     relayhost: NextHop | None = None
     """Indirect delivery (guide 6.4.2); None delivers directly by MX."""
+    routes: tuple[MailRoute, ...] = ()
+    """Postfix's transport table (guide 6.4.2): the inner servers of `relay_domains`, closed networks."""
     message_limit_mib: int = Field(default=25, ge=1, le=200)
 
     @field_validator("networks")
@@ -121,6 +130,15 @@ class MailSettings(Frozen):
     def _not_everybody(cls, value: tuple[Network, ...]) -> tuple[Network, ...]:
         if any(network.prefixlen == 0 for network in value):
             raise ValueError("holds 0.0.0.0/0, which would make an open relay")
+        return value
+
+    @field_validator("routes")
+    @classmethod
+    def _one_way_a_domain(cls, value: tuple[MailRoute, ...]) -> tuple[MailRoute, ...]:
+        names = [route.domain.lower() for route in value]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"the domain '{twice[0]}' has two ways")
         return value
 
 

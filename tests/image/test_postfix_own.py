@@ -242,9 +242,11 @@ def test_a_lack_of_room_is_told_and_a_refusal_is_not(plan: Plan, host: Any, gues
 
 
 @pytest.mark.control("CCN681-6.4.2-02")
-def test_a_destination_with_a_way_of_its_own(host: Any, guest: Guest, seen: Seen) -> None:
+def test_a_destination_with_a_way_of_its_own(plan: Plan, host: Any, guest: Guest, seen: Seen) -> None:
     table = "/etc/postfix/transport"
     setting = host.check_output("postconf -h transport_maps")
+    ours = look(host, {"table": f"grep -v '^#' {table}"})["table"]
+    assert ours == [f"{route.domain} relay:{route.next_hop}" for route in plan.site.mail.routes]
     host.check_output(
         f"cp -p {table} /run/forja-transport && echo 'ruta.example error:5.1.1 ruta de prueba' >>{table}"
         " && postfix reload"

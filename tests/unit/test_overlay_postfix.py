@@ -194,6 +194,7 @@ def test_site_decides_route_and_certificate(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     assert 'relayhost = "[mx.ejemplo.es]:25"\n' in text
     text = text.replace('relayhost = "[mx.ejemplo.es]:25"\n', "message_limit_mib = 200\n")
+    text += '\n[[mail.routes]]\ndomain = "ejemplo.es"\nnext_hop = "[buzones.ejemplo.es]:2525"\n'
     text += '\n[tls]\ncertificate = "c.pem"\nkey = "k.pem"\nca = "ca.pem"\n'
     (tmp_path / "site.toml").write_text(text, encoding="utf-8")
     for name in ("c.pem", "k.pem", "ca.pem"):
@@ -202,6 +203,8 @@ def test_site_decides_route_and_certificate(tmp_path: Path) -> None:
     files = render(plan)
     main = dict(parameters(files["/etc/postfix/main.cf"]))
     assert main["relayhost"] == ""
+    routes = re.findall(r"^[^#].*", files["/etc/postfix/transport"], re.MULTILINE)
+    assert routes == ["ejemplo.es relay:[buzones.ejemplo.es]:2525"]
     assert main["smtpd_tls_CAfile"] == "/etc/pki/tls/certs/forja-ca.pem"
     assert files[main["smtpd_tls_CAfile"]] == "ca.pem"
     assert files[main["smtpd_tls_cert_file"]] == "c.pem"
