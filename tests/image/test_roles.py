@@ -6,11 +6,11 @@ import re
 import secrets
 import shlex
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from facts import ask
+from facts import RECORD, UNIT, ask
 from smtp import await_line, held, secure, send
 
 from builder.ask.plan import Plan
@@ -48,14 +48,39 @@ class Member:
         done = self.host.run(f"runuser -u {self.name} -- sh -c {shlex.quote(script)} 2>&1")
         return done.rc, done.stdout.strip()
 
-    def sudo(self, command: str) -> tuple[int, str]:
-        """Return exit code and output of a command under sudo, the account's password given."""
-        return self.run(f"echo {self.password} | sudo -k -S -p '' {command}")
+    def sudo_each(self, commands: Iterable[str]) -> list[tuple[int, str]]:
+        """Return exit code and output of each command under sudo, the account's password given.
 
-    def refused(self, command: str) -> bool:
-        """Say whether sudo itself does not let the account do it."""
-        code, said = self.sudo(command)
-        return code != 0 and re.search(r"is not allowed to (execute|run sudo)", said) is not None
+        They follow one another in one session: sudo asks once, and takes no second to check it each time.
+        """
+        script = "said=$(mktemp); sudo -k\n"
+        for command in commands:
+            script += (
+                f"{{ echo {self.password} | sudo -S -p '' {command}; }} >$said 2>&1\n"
+                "printf '\\036%s\\037' $?; cat $said\n"
+            )
+        records = self.run(f"{script}rm $said")[1].split(RECORD)[1:]
+        pairs = [record.partition(UNIT) for record in records]
+        return [(int(code), said.strip()) for code, _, said in pairs]
+
+    def sudo(self, command: str) -> tuple[int, str]:
+        """Return exit code and output of a command under sudo."""
+        return self.sudo_each([command])[0]
+
+    def not_refused(self, commands: Sequence[str]) -> list[str]:
+        """Return those of the commands that sudo itself does not refuse to the account."""
+        refusal = re.compile(r"is not allowed to (execute|run sudo)")
+        answers = self.sudo_each(commands)
+        return [
+            command
+            for command, (code, said) in zip(commands, answers, strict=True)
+            if code == 0 or not refusal.search(said)
+        ]
+
+    def not_wrong(self, commands: Sequence[str]) -> list[str]:
+        """Return those of the commands, programs of ours, that do not refuse their arguments (64)."""
+        answers = self.sudo_each(commands)
+        return [command for command, (code, _) in zip(commands, answers, strict=True) if code != 64]
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +133,12 @@ def test_mail_administrator_minds_the_queue(members: dict[str, Member], queued: 
         f"ver {queued}": "Subject: ",
         f"borrar {queued}": "removed",
     }
-    for order, expected in told.items():
-        code, said = member.sudo(f"{COLA} {order}")
-        seen(f"{order}: {code}")
+    *answers, (_, after) = member.sudo_each([*(f"{COLA} {order}" for order in told), f"{COLA} lista"])
+    seen({order: code for order, (code, _) in zip(told, answers, strict=True)})
+    for expected, (code, said) in zip(told.values(), answers, strict=True):
         assert code == 0, said
         assert expected in said
-    assert queued not in member.sudo(f"{COLA} lista")[1]
+    assert queued not in after
 
 
 @pytest.mark.control("CCN681-6.5.m-02")
@@ -126,15 +151,14 @@ def test_mail_administrator_minds_tables_and_postfix(
         "for log in maillog maillog.err; do echo anterior | gzip > /var/log/$log-20200101.gz; done"
     )
     try:
-        for command in (*orders, f"{REGISTRO} correo", f"{REGISTRO} errores"):
-            code, said = member.sudo(command)
-            seen(f"{command}: {code}")
-            assert code == 0, said
-        before = [member.sudo(f"{REGISTRO} {name} 20200101") for name in ("correo", "errores")]
+        commands = [*orders, f"{REGISTRO} correo", f"{REGISTRO} errores"]
+        commands += [f"{REGISTRO} {name} 20200101" for name in ("correo", "errores")]
+        answers = member.sudo_each(commands)
     finally:
         host.check_output("rm /var/log/maillog-20200101.gz /var/log/maillog.err-20200101.gz")
-    seen(f"of an earlier day: {before}")
-    assert before == [(0, "anterior")] * 2
+    seen(f"{dict(zip(commands, [code for code, _ in answers], strict=True))}; an earlier day: {answers[-2:]}")
+    assert [(command, said) for command, (code, said) in zip(commands, answers, strict=True) if code] == []
+    assert answers[-2:] == [(0, "anterior")] * 2
     listed = host.check_output(f"sudo -l -U {member.name}")
     assert {name for name in EDITABLE if re.search(rf"sudoedit {name}(,|$)", listed, re.MULTILINE)} == set(
         EDITABLE
@@ -166,20 +190,9 @@ def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: 
         f"-e {EDITABLE[1]} /etc/shadow", f"{REGISTRO} acceso",
         f"{REGISTRO} acceso 20200101", f"{REGISTRO} correo '2020010 '", f"{REGISTRO} correo 20200101 1",
     )  # fmt: skip
-    allowed = [command for command in commands if not member.refused(command)]
-    wrong = [
-        order
-        for order in (
-            "borrar ALL",
-            "borrar -",
-            "borrar all",
-            "ver ../../../etc/shadow",
-            "ver '-c /tmp'",
-            "ver",
-            "x",
-        )
-        if member.sudo(f"{COLA} {order}")[0] != 64
-    ]
+    allowed = member.not_refused(commands)
+    orders = ("borrar ALL", "borrar -", "borrar all", "ver ../../../etc/shadow", "ver '-c /tmp'", "ver", "x")
+    wrong = member.not_wrong([f"{COLA} {order}" for order in orders])
     direct = [
         member.run(command) for command in ("postqueue -p", "cat /var/log/maillog", f"cat {EDITABLE[1]}")
     ]
@@ -209,12 +222,13 @@ def test_auditor_reads_logs_and_queue(members: dict[str, Member], queued: str, h
             f"{REGISTRO} diario": "kernel",
             "aureport": "Summary Report",
         }
-        for command, expected in told.items():
-            code, said = member.sudo(f"{command} | grep -a -m 1 -e {shlex.quote(expected)}")
-            seen(f"{command}: {said[:60]}")
-            assert code == 0, f"{command}: {said}"
+        answers = member.sudo_each(
+            f"{command} | grep -a -m 1 -e {shlex.quote(expected)}" for command, expected in told.items()
+        )
     finally:
         host.check_output("rm /var/log/maillog-20200101.gz")
+    seen({command: said[:60] for command, (_, said) in zip(told, answers, strict=True)})
+    assert [(command, said) for command, (code, said) in zip(told, answers, strict=True) if code] == []
 
 
 @pytest.mark.control("CCN681-6.5.m-05")
@@ -225,9 +239,9 @@ def test_auditor_changes_nothing(members: dict[str, Member], queued: str, seen: 
         "newaliases", "-e /etc/aliases", "rm /var/log/maillog", "cat /etc/shadow", "aureport -if /etc/shadow",
         "postsuper -d ALL", "systemctl stop auditd",
     )  # fmt: skip
-    allowed = [command for command in commands if not member.refused(command)]
+    allowed = member.not_refused(commands)
     names = ("/etc/shadow", "correo ../../etc/shadow", "correo ''", "correo 1 2", "diario 1", "'correo;id'")
-    wrong = [name for name in names if member.sudo(f"{REGISTRO} {name}")[0] != 64]
+    wrong = member.not_wrong([f"{REGISTRO} {name}" for name in names])
     direct = [
         member.run(command) for command in ("cat /var/log/maillog", "ls /var/log/audit", "postqueue -p")
     ]
