@@ -1,16 +1,23 @@
 """Logs on their way to a collector (CCN-STIC-681, 6.5.1): the overlay's forwarding, to one that we stand for.
 
-The collector is `openssl s_server` in the guest, with certificates of the moment; the file of rsyslog is the
-overlay's template, rendered for it. What the site's file says is looked at first, and put back at the end.
+The collector is a neighbour of the guest, with certificates of the moment; rsyslog's file is the overlay's
+template, rendered for it. What the site's file says is looked at first, and put back at the end.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
+import socketserver
+import ssl
+import threading
+import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from smtp import await_line
@@ -19,6 +26,9 @@ from builder.ask.overlay import read_overlay
 from builder.ask.plan import Plan
 from builder.ask.site import LogSettings
 from builder.tools.templates import text_templates
+
+if TYPE_CHECKING:
+    from conftest import Guest
 
 Seen = Callable[[object], None]
 
@@ -41,33 +51,67 @@ sign() {{ # NAME CA SAN KEY
         -out $1.pem 2>/dev/null
 }}
 sign right ca {NAME} rsa:2048; sign misnamed ca otro.example; sign foreign other-ca {NAME}
-ls {FOLDER}/*.pem | wc -l
+for name in right misnamed foreign; do cat $name.key $name.pem > $name.both; done
 """
 
 
 class Collector:
-    """A collector in the guest, and the lines that it gets."""
+    """A collector that takes any number of clients, as rsyslog's queues in memory and on disk are two."""
 
-    def __init__(self, host: Any) -> None:
-        self.host = host
+    def __init__(self, address: str, certificates: dict[str, Path]) -> None:
+        self.address, self.certificates = address, certificates
+        self.got = bytearray()
+        self.server: socketserver.ThreadingTCPServer | None = None
+        self.clients: set[socket.socket] = set()
 
-    def start(self, certificate: str, options: str = "") -> None:
-        """Listen with a certificate; only what comes from now on counts."""
+    def start(self, certificate: str, version: ssl.TLSVersion | None = None, ciphers: str = "") -> None:
+        """Listen with a certificate, or with one version of TLS; only what comes from now on counts."""
         self.stop()
-        self.host.check_output(
-            # Its input never ends: a collector whose input has ended hangs up.
-            f"cd {FOLDER}; [ -p input ] || mkfifo input; nohup openssl s_server -accept 127.0.0.1:{PORT}"
-            f" -cert {certificate}.pem -key {certificate}.key -quiet {options} 0<>input >got 2>said &"
-            f" echo $! > {FOLDER}/pid"
-        )
-        assert await_line(self.host, f"ss -Hlnt | grep 127.0.0.1:{PORT}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificates[certificate])
+        if version is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of TLS 1.1, which is the point
+                context.minimum_version = context.maximum_version = version
+            context.set_ciphers(ciphers)
+        self.got.clear()
+        collector = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                collector.clients.add(self.request)
+                with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as tls:
+                    collector.clients.add(tls)
+                    while piece := tls.recv(1 << 16):
+                        collector.got += piece
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address, daemon_threads, block_on_close = True, True, False
+
+        self.server = Server((self.address, PORT), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.1,), daemon=True).start()
 
     def stop(self) -> None:
-        self.host.run(f"[ ! -e {FOLDER}/pid ] || kill $(cat {FOLDER}/pid); rm -f {FOLDER}/pid")
+        """Listen no more, and hang up."""
+        if self.server is None:
+            return
+        self.server.shutdown()
+        self.server.server_close()
+        self.server = None
+        for client in self.clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        self.clients.clear()
 
     def gets(self, token: str, seconds: float) -> str:
         """Return the line with a token once it arrives; empty if it does not."""
-        return await_line(self.host, f"grep -a -m 1 {token} {FOLDER}/got", seconds)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            before, found, after = bytes(self.got).partition(token.encode())
+            if found:
+                return (before[-80:] + found + after[:20]).decode(errors="replace")
+            time.sleep(0.2)
+        return ""
 
 
 def log(host: Any) -> str:
@@ -87,9 +131,15 @@ def renew(host: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def collector(plan: Plan, host: Any) -> Iterator[Collector]:
-    assert host.check_output(CERTIFICATES).strip() == "5"
-    logs = LogSettings(server="127.0.0.1", port=PORT, name=NAME, ca=Path("ca.pem"))
+def collector(
+    plan: Plan, host: Any, guest: Guest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Collector]:
+    address, kept = guest.client_address("next-hop"), tmp_path_factory.mktemp("recolector")
+    host.check_output(CERTIFICATES)
+    certificates = {name: kept / f"{name}.pem" for name in ("right", "misnamed", "foreign")}
+    for name, path in certificates.items():
+        path.write_text(host.check_output(f"cat {FOLDER}/{name}.both"))
+    logs = LogSettings(server=address, port=PORT, name=NAME, ca=Path("ca.pem"))
     overlay = read_overlay("logs")
     entry = next(entry for entry in overlay.files if entry.path == SETTINGS)
     source = overlay.source(entry)
@@ -101,7 +151,7 @@ def collector(plan: Plan, host: Any) -> Iterator[Collector]:
         f" echo {content} | base64 -d > {SETTINGS}; cat {FOLDER}/ca.pem > {CA};"
         f" [ ! -x /sbin/restorecon ] || restorecon {CA} {SETTINGS}; rsyslogd -N 1"
     )
-    stand_in = Collector(host)
+    stand_in = Collector(address, certificates)
     try:
         stand_in.start("right")
         renew(host)
@@ -140,20 +190,20 @@ def test_lines_arrive_under_tls(collector: Collector, host: Any, seen: Seen) -> 
 
 
 REFUSALS = {
-    "another name": ("misnamed", "", "peer name not authorized"),
-    "another CA": ("foreign", "", "certificate invalid"),
-    "TLS 1.1": ("right", "-tls1_1 -cipher ALL:@SECLEVEL=0", "TLS fatal alert|andshake"),
-    "no forward secrecy": ("right", "-tls1_2 -cipher AES256-SHA256", "TLS fatal alert|andshake"),
+    "another name": ("misnamed", None, "", "peer name not authorized"),
+    "another CA": ("foreign", None, "", "certificate invalid"),
+    "TLS 1.1": ("right", ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0", "TLS fatal alert|andshake"),
+    "no forward secrecy": ("right", ssl.TLSVersion.TLSv1_2, "AES256-SHA256", "TLS fatal alert|andshake"),
 }
-"""What is wrong with a collector -> its certificate, options of s_server, and rsyslog's reason."""
+"""What is wrong with a collector -> its certificate, version, ciphers, and rsyslog's reason."""
 
 
 @pytest.mark.control("CCN681-6.5.1-22")
 @pytest.mark.parametrize("wrong", REFUSALS)
 def test_nobody_else_gets_a_line(wrong: str, collector: Collector, host: Any, seen: Seen) -> None:
-    certificate, options, reason = REFUSALS[wrong]
+    certificate, version, ciphers, reason = REFUSALS[wrong]
     offset = int(host.check_output("stat -c %s /var/log/messages")) + 1
-    collector.start(certificate, options)
+    collector.start(certificate, version, ciphers)
     token = log(host)
     # TCP notices that the last collector is gone when something is sent.
     refusal = await_line(
@@ -162,7 +212,7 @@ def test_nobody_else_gets_a_line(wrong: str, collector: Collector, host: Any, se
         f" tail -c +{offset} /var/log/messages | grep -a -m 1 -E 'rsyslogd.*({reason})'",
         90,
     )
-    got = host.check_output(f"cat {FOLDER}/got")
+    got = bytes(collector.got).decode(errors="replace")
     written = host.check_output(f"grep -c {token} /var/log/maillog")
     seen(f"{refusal[-200:]}; got {got[-80:] or 'nothing'}; written here: {written}")
     assert refusal
