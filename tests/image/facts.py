@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 RECORD, UNIT = "\x1e", "\x1f"
@@ -30,6 +31,12 @@ def ask(host: Any, commands: dict[str, str]) -> dict[str, str]:
         answers[name] = text.rstrip("\n")
     assert list(answers) == [*commands, "end"], f"the guest did not answer everything: {result.stderr}"
     return answers
+
+
+def new_password() -> str:
+    """Return a password of the moment that pwquality takes: every class, nothing repeated or counted up."""
+    kinds = ("BDGKMPRTVX", "cfhjlnqswz", "2468", "-_.")
+    return "".join(secrets.choice(kind) for _ in range(8) for kind in kinds)
 
 
 def unlike(expected: dict[str, str], found: dict[str, str]) -> list[str]:

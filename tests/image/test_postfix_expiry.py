@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from facts import ask
+from facts import ask, new_password
 from smtp import await_line
 
 from builder.ask.plan import Plan
@@ -30,7 +29,7 @@ CERTS = "/etc/pki/tls/certs"
 def told(host: Any) -> Iterator[dict[str, str]]:
     """What the program says with accounts and certificates of every kind, and what it says without them."""
     make = "".join(
-        f"useradd -M -s /usr/sbin/nologin {name}; echo {name}:Cl4ve-{uuid.uuid4().hex}"
+        f"useradd -M -s /usr/sbin/nologin {name}; echo {name}:{new_password()}"
         f" | chpasswd; chage {limits} {name}; "
         for name, limits in ACCOUNTS.items()
     )

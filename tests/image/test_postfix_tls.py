@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import smtplib
 import ssl
-import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from facts import new_password
 from smtp import (
     Facts,
     early_talker,
@@ -209,7 +209,7 @@ def test_auth_does_not_exist_on_25(guest: Guest, seen: Seen) -> None:
 @pytest.fixture(scope="module")
 def users(host: Any) -> Iterator[dict[str, str]]:
     """Three accounts of the throwaway guest, the last of them no mail user; user -> password."""
-    made = {f"forja-{name}": f"Cl4ve-{uuid.uuid4().hex}" for name in ("correo", "con.punto", "ajeno")}
+    made = {f"forja-{name}": new_password() for name in ("correo", "con.punto", "ajeno")}
     for name, password in made.items():
         group = "" if name == "forja-ajeno" else "-G correo"
         host.check_output(

@@ -10,12 +10,12 @@ import selectors
 import smtplib
 import socket
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from facts import new_password
 from letters import Letter, submit, write
 from smtp import read_main_cf, recipient, secure
 
@@ -110,7 +110,7 @@ def test_a_crowd_of_one_client(host: Any, guest: Guest, world: World, seen: Seen
 @pytest.fixture
 def user(host: Any) -> Iterator[tuple[str, str]]:
     """A mail user of the throwaway guest, and the password."""
-    name, password = "forja-largo", f"Cl4ve-{uuid.uuid4().hex}"
+    name, password = "forja-largo", new_password()
     host.check_output(
         f"useradd -M -s /usr/sbin/nologin -G correo {name}; echo '{name}:{password}' | chpasswd"
     )
