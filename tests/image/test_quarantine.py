@@ -80,9 +80,7 @@ def test_mail_administrator_goes_no_further(host: Any, member: Member, kept: Pla
     link = member.sudo(f"{CUARENTENA} ver spam-enlace")
     host.check_output(f"rm {QUARANTINE}/spam-enlace")
     direct = member.run(f"ls {QUARANTINE}")
-    seen(
-        f"malware: {answer}; {recorded}; allowed: {allowed}; taken: {wrong}; link: {link}; without sudo: {direct}"
-    )
+    seen(f"malware: {answer}; {recorded}; allowed: {allowed}; taken: {wrong}; link: {link}; itself: {direct}")
     assert answer[0] == 1
     assert "no se libera" in answer[1]
     assert recorded
