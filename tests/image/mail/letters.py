@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import io
 import smtplib
 import struct
@@ -11,9 +12,12 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, compat32
 from email.utils import formatdate
 from typing import Any
+
+ARRIVE = 240.0
+"""Seconds in which a message has passed the filter of an emulated machine."""
 
 EICAR = (r"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*").encode()
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -107,3 +111,9 @@ def tarred(files: Mapping[str, bytes]) -> bytes:
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
+
+
+def header(data: bytes, name: str) -> list[str]:
+    """Return the values of a header field, unfolded, the first on top."""
+    message = email.message_from_bytes(data, policy=compat32)
+    return [" ".join(str(value).split()) for value in message.get_all(name, [])]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
-from letters import Letter, submit, write
+from letters import ARRIVE, Letter, submit, write
 from smtp import secure
 
 from builder.ask.plan import Plan
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
 AT_ONCE = 4
 """Refusals that a session may have before it is slowed down."""
 

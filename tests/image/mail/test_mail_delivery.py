@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import dkim
 import pytest
-from letters import Letter, submit, write
+from letters import ARRIVE, Letter, header, submit, write
 from smtp import await_line, secure
 
 from builder.ask.plan import Plan
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
-"""Seconds in which a message has passed the filter of an emulated machine."""
-
 
 def verified(world: World, data: bytes) -> bool:
     """Say whether dkimpy finds the message's signature good, the key taken from the name server."""
@@ -31,12 +26,6 @@ def verified(world: World, data: bytes) -> bool:
         return bool(dkim.verify(data, dnsfunc=world.names.texts))
     except dkim.DKIMException:
         return False
-
-
-def header(data: bytes, name: str) -> list[str]:
-    """Return the values of a header field, unfolded."""
-    message = email.message_from_bytes(data, policy=email.policy.compat32)
-    return [" ".join(str(value).split()) for value in message.get_all(name, [])]
 
 
 @pytest.fixture(scope="module")

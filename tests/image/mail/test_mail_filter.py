@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from letters import EICAR, ELF, GTUBE, PE, Letter, submit, tarred, write, zipped
+from letters import ARRIVE, EICAR, ELF, GTUBE, PE, Letter, submit, tarred, write, zipped
 from smtp import await_line, secure
 
 from builder.ask.plan import Plan
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
 SENDER = "remitente@ejemplo.org"
 FORGED = {"X-Spam-Status": "No, score=-99 FINGIDO", "X-Spam-Score": "-99", "X-Virus-Scanned": "FINGIDO"}
 DOCUMENT = zipped(

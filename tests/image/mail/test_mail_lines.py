@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from letters import TEXT, Letter, submit, write
+from letters import ARRIVE, TEXT, Letter, submit, write
 from smtp import secure
 
 from builder.ask.plan import Plan
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
 STRAY = {
     "bare CR": b"Un saludo\rpara todos",
     "an end of CR only": b"Un saludo\r.\rMAIL FROM:<jefatura@ejemplo.org>",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dkim
 import pytest
-from letters import Letter, submit, write
+from letters import ARRIVE, Letter, header, submit, write
 from smtp import secure
 
 from builder.ask.plan import Plan
@@ -20,17 +18,10 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
 KEY = (
     "cd /run && openssl genrsa -out forja.k 2048 2>/dev/null && cat forja.k"
     " && openssl rsa -in forja.k -pubout -outform DER 2>/dev/null | openssl base64 -A; rm -f forja.k"
 )
-
-
-def header(data: bytes, name: str) -> list[str]:
-    """Return the values of a header field, unfolded, the first on top."""
-    message = email.message_from_bytes(data, policy=email.policy.compat32)
-    return [" ".join(str(value).split()) for value in message.get_all(name, [])]
 
 
 @pytest.fixture(scope="module")
