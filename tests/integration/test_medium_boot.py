@@ -101,10 +101,13 @@ def boot_until(
     console, seen = Console(serial), []
     with start(argv, doing="boot the medium", grace=0) as machine:
         deadline = time.monotonic() + BOOT_SECONDS
-        while machine.running() and time.monotonic() < deadline:
+        running = True
+        while running and time.monotonic() < deadline:
+            running = machine.running()  # asked first: what it says last is read after its end
             seen += console.lines()
             for text in seen:
                 if found := re.search(pattern, text):
                     return found[1]
             time.sleep(0.2)
-    raise AssertionError(f"no {pattern} after {BOOT_SECONDS} s; the console: {seen[-20:]}")
+    end = f"in {BOOT_SECONDS} s" if running else "before the machine ended"
+    raise AssertionError(f"no {pattern} {end}; the console: {seen[-20:]}")
