@@ -6,6 +6,32 @@ import secrets
 from typing import Any
 
 RECORD, UNIT = "\x1e", "\x1f"
+ASK_DNF = """\
+first=$(head -n 1 "$(command -v dnf)")
+${first#??} -I - <<'END'
+import json
+import dnf
+base = dnf.Base()
+base.conf.read()
+base.conf.substitutions.update_from_etc(base.conf.installroot)
+base.init_plugins()
+base.read_all_repos()
+names = ("gpgcheck", "localpkg_gpgcheck", "sslverify")
+print(json.dumps({
+    **{name: bool(getattr(base.conf, name)) for name in names},
+    "reposdir": list(base.conf.reposdir),
+    "plugins": sorted(plugin.name for plugin in base._plugins.plugins),
+    "repositories": {
+        repo.id: {
+            "enabled": bool(repo.enabled), "gpgcheck": bool(repo.gpgcheck),
+            "from": list(repo.baseurl), "keys": list(repo.gpgkey),
+        }
+        for repo in base.repos.all()
+    },
+}))
+END
+"""
+"""dnf's own view of its settings, by the Python that it runs with: what one file says may not be in force."""
 
 
 def ask(host: Any, commands: dict[str, str]) -> dict[str, str]:

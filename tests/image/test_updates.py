@@ -7,33 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from facts import ask
+from facts import ASK_DNF, ask
 
 from builder.ask.plan import Plan
 
 Seen = Callable[[object], None]
-
-ASK_DNF = """\
-first=$(head -n 1 "$(command -v dnf)")
-${first#??} -I - <<'END'
-import json
-import dnf
-base = dnf.Base()
-base.conf.read()
-base.conf.substitutions.update_from_etc(base.conf.installroot)
-base.init_plugins()
-base.read_all_repos()
-print(json.dumps({
-    "gpgcheck": base.conf.gpgcheck, "localpkg_gpgcheck": base.conf.localpkg_gpgcheck,
-    "sslverify": base.conf.sslverify, "reposdir": list(base.conf.reposdir),
-    "plugins": sorted(plugin.name for plugin in base._plugins.plugins),
-    "repositories": {
-        repo.id: [bool(repo.enabled), bool(repo.gpgcheck), list(repo.baseurl), list(repo.gpgkey)]
-        for repo in base.repos.all()
-    },
-}))
-END
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +35,7 @@ def test_signatures_are_demanded(facts: dict[str, str], seen: Seen) -> None:
     assert found["gpgcheck"] is True
     assert found["localpkg_gpgcheck"] is True
     assert found["sslverify"] is True
-    assert all(gpgcheck for _, gpgcheck, _, _ in found["repositories"].values())
+    assert all(repository["gpgcheck"] for repository in found["repositories"].values())
 
 
 @pytest.mark.control("CCN681-6.5.l-02")
@@ -70,7 +48,7 @@ def test_repositories_are_the_sites(plan: Plan, facts: dict[str, str], seen: See
     )
     assert found["reposdir"] == ["/etc/forja/repositorios.d"]
     assert found["repositories"] == {
-        repository.id: [True, True, [repository.baseurl], [key]]
+        repository.id: {"enabled": True, "gpgcheck": True, "from": [repository.baseurl], "keys": [key]}
         for repository in plan.site.updates.repositories
     }
     assert "ajeno" not in facts["stray"]
