@@ -5,7 +5,7 @@
 PROFILE ?= clasificado
 FORJA ?= .venv/bin/forja
 SETUP ?= builder/host/set-up.sh
-export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES RUNS
+export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES RUNS LOOK
 
 .DEFAULT_GOAL := help
 .PHONY: help image test test-mail check lint doctor bench setup clean distclean
@@ -54,9 +54,10 @@ lint:
 doctor: ## Say what this host has and lacks, each with its remedy (installs nothing)
 	@python=$$($(SETUP) --python) && "$$python" -m builder.doctor $${BUILD:+"$$BUILD"}
 
-bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes: a build's stages too
+bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes: a build's stages too; LOOK=folder: looking at one
 	@$(SETUP) image lab test
-	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $(if $(IMAGE),--image "$$PROFILE" $(image_options))
+	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $${LOOK:+--look "$$LOOK"} \
+		$(if $(IMAGE),--image "$$PROFILE" $(image_options))
 
 setup: ## Install the system packages and the virtual environment that all of this needs
 	@$(SETUP) image lab test

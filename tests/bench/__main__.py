@@ -26,6 +26,7 @@ from tests.media.rhel83 import make_kit
 from . import table
 from .cases import Bench
 from .image import measure_image
+from .looking import measure_looking
 from .measure import CommandFailed
 from .reading import measure_reading
 from .writing import measure_writing
@@ -48,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--gib", type=float, default=8.5, help="their size")
     parser.add_argument("--keep", action="store_true", help="leave the DVD for the next time")
     parser.add_argument("--image", nargs=argparse.REMAINDER, help="time a build too: words of `forja image`")
+    parser.add_argument("--look", type=Path, metavar="FOLDER", help="look at a built image in two ways, only")
     arguments = parser.parse_args(words)
     if arguments.packages < FEWEST:
         parser.error(f"the DVD has {FEWEST} packages at least")
@@ -73,6 +75,9 @@ def main(words: Sequence[str] | None = None) -> int:
 def bench(folder: Path, arguments: argparse.Namespace) -> list[str]:
     """Return what is to be printed."""
     machine = table.describe_machine(folder)
+    if arguments.look is not None:
+        with step("Looking"):
+            return [*machine, "", *measure_looking(arguments.look, arguments.runs)]
     with step("The bench's DVD"):
         made = prepare(folder, arguments)
         size = made.iso.stat().st_size / GIB
