@@ -25,17 +25,9 @@ from builder.make.overlay import write_overlay
 from builder.make.report import write_report
 from builder.make.resolution import Resolution
 from builder.make.signatures import list_signatures, read_signatures
-from builder.pipeline import (
-    Request,
-    Room,
-    judge,
-    make_golden_image,
-    make_medium_only,
-    platform_of,
-    read_resolution,
-    resolve_only,
-    verify_again,
-)
+from builder.pipeline import judge, make_golden_image, make_medium_only, resolve_only, verify_again
+from builder.request import Request, platform_of
+from builder.room import Room, read_resolution
 from builder.tools.console import say
 from builder.tools.errors import ExitCode, ForjaError
 from builder.tools.iso import inspect_medium

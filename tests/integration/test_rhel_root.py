@@ -26,7 +26,7 @@ from builder.make.findings import Findings, Outcome, Subject, Verdict
 from builder.make.overlay import collect_members
 from builder.make.resolution import Resolution
 from builder.make.verification import look
-from builder.pipeline import read_plan, read_resolution
+from builder.room import read_plan, read_resolution
 from builder.tools.process import Argument, find_program
 from tests.media.dvd import KEY_FILE
 from tests.media.keys import make_key
