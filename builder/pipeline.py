@@ -23,7 +23,7 @@ from builder.make.manifest import write_manifest
 from builder.make.medium import Contents, make_medium
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
-from builder.make.report import write_report
+from builder.make.report import write_reports
 from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
@@ -98,7 +98,7 @@ def verify_again(
             logs=logs,
             controls=controls,
         )
-        write_report(plan, findings, resolution, folder, lang=lang)
+        write_reports(plan, findings, resolution, folder, langs=[lang])
     return plan, findings, folder
 
 
@@ -301,12 +301,13 @@ def verify(request: Request, room: Room) -> Findings:
 
 
 def report(request: Request, room: Room, findings: Findings) -> None:
-    """Write the lista de comprobación."""
+    """Write the lista de comprobación, as a page and for programs."""
     resolution = read_resolution(room.path("packages"))
     with step("Lista de comprobación"):
         room.memory.begin("report")
-        for lang in sorted({"es", request.lang}):
-            say(str(write_report(room.plan, findings, resolution, room.folder, lang=lang)))
+        langs = dict.fromkeys(("es", request.lang))
+        for path in write_reports(room.plan, findings, resolution, room.folder, langs=langs):
+            say(str(path))
 
 
 def record_manifest(request: Request, room: Room, original: Original, findings: Findings) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.ask.plan import Plan
+from builder.make import report
 from builder.make.resolution import Resolution
 from builder.tools.errors import BadInput
 from builder.tools.memory import Memory
@@ -42,7 +43,7 @@ class Room:
                 "image": [f"{name}.qcow2"],
                 "vhdx": [f"{name}.vhdx"],
                 "verification": ["findings.json", "verification.xml"],
-                "report": ["lista-de-comprobacion.html", "lista-de-comprobacion.en.html"],
+                "report": list(report.FILES),
                 "manifest": ["manifest.json", "SHA256SUMS"],
             },
         )
