@@ -24,6 +24,7 @@ from builder.make.medium import Contents, make_medium
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
 from builder.make.report import write_reports
+from builder.make.report.comparison import Comparison
 from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
@@ -353,4 +354,17 @@ def judge(plan: Plan, findings: Findings, folder: Path) -> None:
         raise ControlFailed(
             f"{len(failed)} of {len(plan.controls)} controls do not hold: {', '.join(failed)}",
             hint=f"why is in {folder / 'lista-de-comprobacion.html'}",
+        )
+
+
+def judge_change(comparison: Comparison) -> None:
+    """End with an error if a control is worse than it was.
+
+    Raises:
+        ControlFailed: it names them.
+    """
+    worse = [difference.id for difference in comparison.worse]
+    if worse:
+        raise ControlFailed(
+            f"{len(worse)} controls are worse in the new image than in the old one: {', '.join(worse)}"
         )

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from builder.ask.plan import Plan
 from builder.make.findings import Findings, Outcome, Verdict
 from builder.make.report.junit import to_junit
-from builder.make.report.listing import Listing, make_listing, to_json
+from builder.make.report.listing import NAME, Listing, make_listing, to_json
 from builder.make.report.packages import take_inventory
 from builder.make.report.page import BASE_SECTION, group_by_reason, make_sections, make_slices
 from builder.make.report.table import to_csv
@@ -25,7 +25,6 @@ from builder.tools.files import write_text
 __all__ = ["FILES", "report_name", "write_report", "write_reports"]
 
 FOLDER = Path(__file__).parent
-NAME = "lista-de-comprobacion"
 FORMS: dict[str, Callable[[Listing], str]] = {
     "csv": to_csv,
     "json": to_json,

@@ -7,6 +7,7 @@ comparison needs: no plan and no findings of the same version of Forja have to l
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict
@@ -16,6 +17,10 @@ from builder.ask.reading import Bilingual, Frozen
 from builder.make.findings import Findings, Outcome, Verdict
 from builder.make.report.page import Row, Section, make_sections
 from builder.make.report.words import Words
+from builder.tools.errors import BadInput
+
+NAME = "lista-de-comprobacion"
+"""How the names of all files of the report begin."""
 
 
 class Read(Frozen):
@@ -131,6 +136,26 @@ def make_listing(plan: Plan, findings: Findings) -> Listing:
         sections=tuple(_part(section) for section in sections),
         controls=tuple(_line(row) for row in _rows(sections)),
     )
+
+
+def read_listing(path: Path) -> Listing:
+    """Return the listing of an image, from its folder or from the JSON form of the report itself.
+
+    Raises:
+        BadInput: it is not there, or is no such file.
+    """
+    file = path / f"{NAME}.json" if path.is_dir() else path
+    try:
+        return Listing.model_validate_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(
+            f"{file} can't be read: {error.strerror}",
+            hint="`forja report FOLDER` writes it into an image's folder",
+        ) from error
+    except ValueError as error:
+        raise BadInput(
+            f"{file} is no {NAME}.json of Forja", hint="give an image's folder, or that file"
+        ) from error
 
 
 def to_json(listing: Listing) -> str:
