@@ -15,7 +15,7 @@ from builder.make.findings import Findings, Outcome, Verdict
 from builder.make.report.junit import to_junit
 from builder.make.report.listing import NAME, Listing, make_listing, to_json
 from builder.make.report.packages import take_inventory
-from builder.make.report.page import BASE_SECTION, group_by_reason, make_sections, make_slices
+from builder.make.report.page import BASE_SECTION, group_by_reason, is_narrow, make_sections, make_slices
 from builder.make.report.table import to_csv
 from builder.make.report.words import Words, css_string, read_moment, visible
 from builder.make.report.xccdf import to_xccdf
@@ -99,6 +99,7 @@ def render_report(plan: Plan, findings: Findings, resolution: Resolution | None,
             slices=make_slices(findings.sums(plan.controls)),
             unverified=group_by_reason((row for row in rows if row.verdict is Verdict.NOT_VERIFIED), words),
             moment=read_moment,
+            is_narrow=is_narrow,
             base_section=BASE_SECTION,
             words=words,
             t=words.text,
