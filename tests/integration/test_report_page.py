@@ -114,6 +114,23 @@ def test_nothing_overflows(tmp_path: Path, page: Path) -> None:
         assert measured["cards"] == (measured["rows"] if measured["wide"] <= 768 else 0)
 
 
+def test_hundreds_of_controls_fit_a_phone(tmp_path: Path) -> None:
+    plan, findings, _ = SAMPLE["sample"]()
+    overlays = []
+    for overlay in plan.overlays:
+        more = [
+            control.model_copy(update={"id": f"{control.id}-{n}" if n else control.id})
+            for control in overlay.controls
+            for n in range(30)
+        ]
+        overlays.append(overlay.model_copy(update={"controls": tuple(more)}))
+    whole = plan.model_copy(update={"overlays": tuple(overlays)})
+    page = write_report(whole, findings, None, tmp_path)
+    for measured in measure(tmp_path, page, 320, 360):
+        assert measured["rows"] == 30 * len(plan.controls)
+        assert measured["over"] == [], measured["wide"]
+
+
 def test_the_measure_sees_an_overflow(tmp_path: Path, page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     page.write_text(text.replace("</main>", '<pre style="width:500px">x</pre></main>'), encoding="utf-8")
