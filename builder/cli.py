@@ -38,7 +38,7 @@ from builder.pipeline import (
     verify_again,
 )
 from builder.request import Request, platform_of
-from builder.room import Room, read_resolution
+from builder.room import Room, read_findings, read_resolution
 from builder.tools.console import say
 from builder.tools.errors import BadInput, ExitCode, ForjaError
 from builder.tools.iso import inspect_medium
@@ -213,7 +213,7 @@ def report_verb(arguments: argparse.Namespace) -> int:
         judge_change(comparison)
         return ExitCode.OK
     room = Room.at(arguments.folder)
-    findings = Findings.model_validate_json(room.path("verification").read_text(encoding="utf-8"))
+    findings = read_findings(room.path("verification"))
     packages = room.path("packages")
     resolution = read_resolution(packages) if packages.exists() else None
     for path in write_reports(room.plan, findings, resolution, room.folder, langs=[arguments.lang]):

@@ -28,7 +28,7 @@ from builder.make.report.comparison import Comparison
 from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
-from builder.room import Room, fresh, read_plan, read_resolution
+from builder.room import Room, fresh, read_findings, read_plan, read_resolution
 from builder.tools.console import say, step
 from builder.tools.errors import BadInput, ControlFailed
 from builder.tools.files import MIB, fingerprint, require_space, sha256, write_text
@@ -285,7 +285,7 @@ def verify(request: Request, room: Room) -> Findings:
     with step("Verification"):
         if room.memory.unchanged("verification", inputs):
             say("unchanged")
-            return Findings.model_validate_json(room.path("verification").read_text())
+            return read_findings(room.path("verification"))
         room.memory.begin("verification")
         findings = verify_image(
             room.plan,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.ask.plan import Plan
+from builder.ask.reading import ModelT
 from builder.make import report
+from builder.make.findings import Findings
 from builder.make.resolution import Resolution
 from builder.tools.errors import BadInput
 from builder.tools.memory import Memory
@@ -64,27 +66,25 @@ def read_plan(path: Path) -> Plan:
     Raises:
         BadInput: it is missing, or was written by another version of Forja.
     """
-    try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} is no plan of this version of Forja", hint="give the one beside the image, with --plan"
-        ) from error
+    return _read(path, Plan, what="plan", hint="give the one beside the image, with --plan")
 
 
 def read_resolution(path: Path) -> Resolution:
-    """Return the packages of a `packages.json`.
+    """Return the packages of a `packages.json`; raises as `read_plan`."""
+    hint = "put the packages.json of the image's build beside it"
+    return _read(path, Resolution, what="list of packages", hint=hint)
 
-    Raises:
-        BadInput: it is missing, or was written by another version of Forja.
-    """
+
+def read_findings(path: Path) -> Findings:
+    """Return what verification saw, from a `findings.json`; raises as `read_plan`."""
+    return _read(path, Findings, what="list of findings", hint="verify the image again: `forja verify IMAGE`")
+
+
+def _read(path: Path, model: type[ModelT], *, what: str, hint: str) -> ModelT:
     try:
-        return Resolution.model_validate_json(path.read_text(encoding="utf-8"))
+        return model.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} is no list of packages of this version of Forja",
-            hint="put the packages.json of the image's build beside it",
-        ) from error
+        raise BadInput(f"{path} is no {what} of this version of Forja", hint=hint) from error
 
 
 def fresh(log: Path) -> Path:

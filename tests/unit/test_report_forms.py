@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from report_sample import sample
 
+from builder.cli import main
 from builder.make.findings import Finding, Findings, Outcome, Verdict
 from builder.make.report import FILES, write_reports
 from builder.make.report.junit import to_junit
@@ -17,7 +18,7 @@ from builder.make.report.listing import Listing, make_listing, to_json
 from builder.make.report.table import HEADER, to_csv
 from builder.make.report.words import visible
 from builder.make.report.xccdf import RESULTS, to_xccdf
-from builder.tools.errors import StageFailed
+from builder.tools.errors import ExitCode, StageFailed
 
 XCCDF = {"": "http://checklists.nist.gov/xccdf/1.2"}
 
@@ -47,6 +48,21 @@ def test_a_finding_of_no_known_control_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match="NO-SUCH"):
         write_reports(plan, wrong, None, tmp_path, langs=["es"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_them_again_and_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, findings, resolution = sample()
+    made = {"plan": plan, "findings": findings, "packages": resolution}
+    for name, record in made.items():
+        (tmp_path / f"{name}.json").write_text(record.model_dump_json(), encoding="utf-8")
+    assert main(["report", str(tmp_path), "--lang", "en"]) == ExitCode.OK
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / name) for name in FILES[1:]]
+    for text in ("{}", None):
+        (tmp_path / "findings.json").write_text(text) if text else (tmp_path / "findings.json").unlink()
+        assert main(["report", str(tmp_path)]) == ExitCode.BAD_INPUT
+        assert "findings.json is no list of findings of this version" in capsys.readouterr().err
 
 
 def test_json_is_whole_and_read_back(listing: Listing) -> None:
