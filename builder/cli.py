@@ -22,22 +22,25 @@ from builder.make.inspection import check_medium, to_json, to_lines
 from builder.make.kickstart import write_kickstart
 from builder.make.medium import Way as MediumWay
 from builder.make.overlay import write_overlay
-from builder.make.report import write_report
+from builder.make.report import write_reports
+from builder.make.report.comparison import compare
+from builder.make.report.comparison import to_lines as to_table
+from builder.make.report.listing import read_listing
+from builder.make.report.words import Words
 from builder.make.resolution import Resolution
 from builder.make.signatures import list_signatures, read_signatures
 from builder.pipeline import (
-    Request,
-    Room,
     judge,
+    judge_change,
     make_golden_image,
     make_medium_only,
-    platform_of,
-    read_resolution,
     resolve_only,
     verify_again,
 )
+from builder.request import Request, platform_of
+from builder.room import Room, read_findings, read_resolution
 from builder.tools.console import say
-from builder.tools.errors import ExitCode, ForjaError
+from builder.tools.errors import BadInput, ExitCode, ForjaError
 from builder.tools.iso import inspect_medium
 from builder.tools.machine import FirmwareKind
 
@@ -101,8 +104,16 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument("--control", action="append", metavar="ID", help="look at this one only")
     _firmware(verify)
     _lang(verify)
-    report = _verb(verbs, "report", report_verb, "the lista de comprobación again, from plan and findings")
-    report.add_argument("folder", type=Path, metavar="FOLDER", help="folder with plan.json and findings.json")
+    report = _verb(
+        verbs, "report", report_verb, "the lista de comprobación again, or those of two images compared"
+    )
+    report.add_argument(
+        "folder", type=Path, nargs="?", metavar="FOLDER", help="folder with plan.json and findings.json"
+    )
+    report.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("OLD", "NEW"), help="folders of two images: what changed"
+    )
+    report.add_argument("--format", choices=["text", "json"], default="text", help="of what --compare prints")
     _lang(report)
     profiles = _verb(verbs, "profiles", profiles_verb, "the profiles there are")
     _lang(profiles)
@@ -189,12 +200,24 @@ def verify_verb(arguments: argparse.Namespace) -> int:
 
 
 def report_verb(arguments: argparse.Namespace) -> int:
-    """`forja report`: the report again, in a language."""
+    """`forja report`: the report again, in a language; or what changed between two images."""
+    if (arguments.folder is None) == (arguments.compare is None):
+        raise BadInput("forja report needs the FOLDER of an image, or --compare OLD NEW (and not both)")
+    if arguments.compare is not None:
+        comparison = compare(*map(read_listing, arguments.compare))
+        as_json = arguments.format == "json"
+        lines = (
+            [comparison.model_dump_json(indent=1)] if as_json else to_table(comparison, Words(arguments.lang))
+        )
+        print("\n".join(lines))
+        judge_change(comparison)
+        return ExitCode.OK
     room = Room.at(arguments.folder)
-    findings = Findings.model_validate_json(room.path("verification").read_text(encoding="utf-8"))
+    findings = read_findings(room.path("verification"))
     packages = room.path("packages")
     resolution = read_resolution(packages) if packages.exists() else None
-    print(write_report(room.plan, findings, resolution, room.folder, lang=arguments.lang))
+    for path in write_reports(room.plan, findings, resolution, room.folder, langs=[arguments.lang]):
+        print(path)
     return ExitCode.OK
 
 

@@ -8,110 +8,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-from builder.ask.overlay import overlay_names, read_overlay
-from builder.ask.plan import Plan, make_plan
-from builder.ask.platform import platform_names, read_platform
+from builder.ask.plan import Plan
 from builder.ask.reading import REPOSITORY
 from builder.ask.site import EXAMPLE
-from builder.lab.content import Content
-from builder.lab.dvd import make_dvd
 from builder.make import image as image_stage
 from builder.make import medium as medium_stage
 from builder.make import packages as packages_stage
 from builder.make.findings import Findings, Verdict
-from builder.make.image import Resources, build_image, convert_to_vhdx
-from builder.make.image import Way as ImageWay
-from builder.make.inspection import check_medium
+from builder.make.image import build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
 from builder.make.medium import Contents, make_medium
-from builder.make.medium import Way as MediumWay
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
-from builder.make.report import write_report
+from builder.make.report import write_reports
+from builder.make.report.comparison import Comparison
 from builder.make.resolution import Resolution
-from builder.make.signatures import NAMES as SIGNATURES
-from builder.make.signatures import list_signatures, read_signatures
 from builder.make.verification import TESTS, verify_image
-from builder.tools.console import say, step, warn
+from builder.request import Request, list_updates, name_of, settle_plan, signature_files
+from builder.room import Room, fresh, read_findings, read_plan, read_resolution
+from builder.tools.console import say, step
 from builder.tools.errors import BadInput, ControlFailed
-from builder.tools.files import require_space, sha256, write_text
-from builder.tools.iso import Original, inspect_medium
+from builder.tools.files import MIB, fingerprint, require_space, sha256, write_text
+from builder.tools.iso import Original
 from builder.tools.machine import FirmwareKind
-from builder.tools.memory import Memory, digest_of_files, hold
-
-LABORATORY = "laboratorio"
-MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the person asked for on the command line."""
-
-    profile: str
-    site: Path | None = None
-    iso: Path | None = None
-    updates: Path | None = None
-    locked: Path | None = None
-    signatures: Path | None = None
-    trim: bool = False
-    medium_way: MediumWay | None = None
-    image_way: ImageWay = ImageWay.PACKER
-    build: Path = Path("build")
-    cache: Path = Path(".cache")
-    firmware: FirmwareKind = FirmwareKind.BIOS
-    lang: str = "es"
-    resources: Resources = field(default_factory=Resources)
-
-
-@dataclass(frozen=True)
-class Room:
-    """The folder of one image, and the names of all that is made in it."""
-
-    folder: Path
-    plan: Plan
-
-    @classmethod
-    def at(cls, folder: Path) -> Room:
-        """Return the room of a folder that holds a plan.
-
-        Raises:
-            BadInput: it holds none.
-        """
-        return cls(folder.resolve(), read_plan(folder / "plan.json"))
-
-    @property
-    def memory(self) -> Memory:
-        """The stages in their order, each with the artefacts that it leaves."""
-        name, profile = self.plan.name, self.plan.profile.name
-        return Memory(
-            self.folder,
-            {
-                "plan": ["plan.json"],
-                "packages": ["packages.json", "packages.lock"],
-                "kickstart": [f"{profile}.ks"],
-                "overlay": [f"{name}.overlay.tar"],
-                "medium": [f"{name}.iso"],
-                "image": [f"{name}.qcow2"],
-                "vhdx": [f"{name}.vhdx"],
-                "verification": ["findings.json", "verification.xml"],
-                "report": ["lista-de-comprobacion.html", "lista-de-comprobacion.en.html"],
-                "manifest": ["manifest.json", "SHA256SUMS"],
-            },
-        )
-
-    def path(self, stage: str) -> Path:
-        """Return the (first) artefact of a stage."""
-        return self.folder / self.memory.stages[stage][0]
-
-    @property
-    def logs(self) -> Path:
-        """The folder of every stage's log."""
-        return self.folder / "logs"
+from builder.tools.memory import digest_of_files, hold
 
 
 def make_golden_image(request: Request) -> tuple[Room, Findings]:
@@ -176,37 +99,8 @@ def verify_again(
             logs=logs,
             controls=controls,
         )
-        write_report(plan, findings, resolution, folder, lang=lang)
+        write_reports(plan, findings, resolution, folder, langs=[lang])
     return plan, findings, folder
-
-
-def read_plan(path: Path) -> Plan:
-    """Return the plan of a `plan.json`.
-
-    Raises:
-        BadInput: it is missing, or was written by another version of Forja.
-    """
-    try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} is no plan of this version of Forja", hint="give the one beside the image, with --plan"
-        ) from error
-
-
-def read_resolution(path: Path) -> Resolution:
-    """Return the packages of a `packages.json`.
-
-    Raises:
-        BadInput: it is missing, or was written by another version of Forja.
-    """
-    try:
-        return Resolution.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} is no list of packages of this version of Forja",
-            hint="put the packages.json of the image's build beside it",
-        ) from error
 
 
 def make_medium_only(request: Request) -> Room:
@@ -234,85 +128,6 @@ def prepare_medium(request: Request, room: Room, original: Original) -> None:
     render_kickstart(room)
     pack_overlay(room)
     write_medium(request, room, original)
-
-
-def settle_plan(request: Request) -> tuple[Plan, Original]:
-    """Find the medium to install from, the platform that it is of, and the plan for both."""
-    with step("Plan"):
-        # Everything that the person wrote is checked before the first minute is spent on a medium.
-        name = LABORATORY if request.iso is None else None
-        draft = make_plan(request.profile, request.site, name or platform_names()[0])
-        if request.signatures is not None:
-            check_signatures(request.signatures, draft)
-        if request.updates is not None and request.iso is None:
-            raise BadInput(
-                "UPDATES holds RPMs, which the laboratory can't install",
-                hint="give the RHEL 8.3 DVD with ISO=",
-            )
-        if request.iso is None:
-            say("no ISO was given: this will be a LABORATORIO image, not RHEL")
-            return draft, inspect_medium(find_laboratory_dvd(request))
-        original = inspect_medium(request.iso)
-        updates = request.updates is not None
-        plan = make_plan(request.profile, request.site, platform_of(original), updates=updates)
-        check_medium(original)
-        if request.site is None:
-            say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")
-        return plan, original
-
-
-def check_signatures(folder: Path, plan: Plan) -> None:
-    """Check the virus signatures that were brought, and say how old they are.
-
-    Raises:
-        BadInput: the image holds no antivirus; one is missing, damaged, or not signed by ClamAV.
-    """
-    if not plan.has("clamav"):
-        raise BadInput(f"{plan.profile.name} has no overlay clamav, which SIGNATURES is for")
-    now, limit = datetime.now(UTC), plan.profile.values.signatures_days
-    databases = read_signatures(folder)
-    for line in list_signatures(databases, now):
-        say(line)
-    days = next(database.age(now) for database in databases if database.name == "daily")
-    if days > limit:
-        warn(f"daily.cvd is {days} days old; {plan.profile.name} calls them old after {limit}")
-
-
-def platform_of(original: Original) -> str:
-    """Return the platform that a medium is of.
-
-    Raises:
-        BadInput: it is of none that we know; the message says what it is.
-    """
-    for name in platform_names():
-        identity = read_platform(name).identity
-        version_fits = original.version == identity.version or original.version.startswith(
-            f"{identity.version}."
-        )
-        if original.name in identity.names and version_fits and original.arch == identity.arch:
-            return name
-    found = f"{original.name} {original.version} {original.arch}"
-    raise BadInput(
-        f"{original.path} is '{found}', which Forja can't build from",
-        hint="the guide is for Red Hat Enterprise Linux 8.3 x86_64: give that DVD",
-    )
-
-
-def find_laboratory_dvd(request: Request) -> Path:
-    """Return the laboratory DVD, made now or found in the cache."""
-    platform = read_platform(LABORATORY)
-    cache = request.cache.resolve()
-    require_space(cache, 3000 * MIB, purpose="make the laboratory medium")
-    asked = {package for name in overlay_names() for package in read_overlay(name).packages}
-    content = Content(
-        name=platform.identity.names[0],
-        version=platform.identity.version,
-        volume_id="FORJA-LABORATORIO-8-3-x86_64",
-        packages={**{package: (package,) for package in asked}, **platform.packages},
-        services=platform.services,
-        not_shown={name: text.es for name, text in platform.not_shown.items()},
-    )
-    return make_dvd(content, cache=cache, log=cache / "laboratorio.log")
 
 
 def record_plan(room: Room) -> None:
@@ -365,24 +180,6 @@ def resolve(request: Request, room: Room, original: Original) -> Resolution:
         shares = ", ".join(f"{count} of {repository}" for repository, count in sorted(counts.items()))
         say(f"{len(resolution.packages)} packages, {resolution.size / MIB:.0f} MiB: {shares}")
     return resolution
-
-
-def name_of(request: Request, original: Original) -> str:
-    """Return what tells a DVD apart; the laboratory's is named by its content and dated by its use."""
-    return fingerprint(request.iso) if request.iso else original.path.name
-
-
-def signature_files(request: Request) -> tuple[Path, ...]:
-    """Return the files of the virus signatures that were brought."""
-    if request.signatures is None:
-        return ()
-    return tuple(sorted(path for path in request.signatures.glob("*.cvd") if path.stem in SIGNATURES))
-
-
-def list_updates(request: Request) -> str:
-    """Return what tells the content of the folder of updates apart."""
-    files = sorted(path for path in request.updates.rglob("*") if path.is_file()) if request.updates else []
-    return " ".join(fingerprint(path) for path in files)
 
 
 def render_kickstart(room: Room) -> None:
@@ -488,7 +285,7 @@ def verify(request: Request, room: Room) -> Findings:
     with step("Verification"):
         if room.memory.unchanged("verification", inputs):
             say("unchanged")
-            return Findings.model_validate_json(room.path("verification").read_text())
+            return read_findings(room.path("verification"))
         room.memory.begin("verification")
         findings = verify_image(
             room.plan,
@@ -505,12 +302,13 @@ def verify(request: Request, room: Room) -> Findings:
 
 
 def report(request: Request, room: Room, findings: Findings) -> None:
-    """Write the lista de comprobación."""
+    """Write the lista de comprobación, as a page and for programs."""
     resolution = read_resolution(room.path("packages"))
     with step("Lista de comprobación"):
         room.memory.begin("report")
-        for lang in sorted({"es", request.lang}):
-            say(str(write_report(room.plan, findings, resolution, room.folder, lang=lang)))
+        langs = dict.fromkeys(("es", request.lang))
+        for path in write_reports(room.plan, findings, resolution, room.folder, langs=langs):
+            say(str(path))
 
 
 def record_manifest(request: Request, room: Room, original: Original, findings: Findings) -> None:
@@ -559,13 +357,14 @@ def judge(plan: Plan, findings: Findings, folder: Path) -> None:
         )
 
 
-def fingerprint(path: Path) -> str:
-    """Return what tells a large file apart without reading it: name, size and time of change."""
-    status = path.stat()
-    return f"{path.name}:{status.st_size}:{status.st_mtime_ns}"
+def judge_change(comparison: Comparison) -> None:
+    """End with an error if a control is worse than it was.
 
-
-def fresh(log: Path) -> Path:
-    """Return a log's path, with nothing of an earlier run in it."""
-    log.unlink(missing_ok=True)
-    return log
+    Raises:
+        ControlFailed: it names them.
+    """
+    worse = [difference.id for difference in comparison.worse]
+    if worse:
+        raise ControlFailed(
+            f"{len(worse)} controls are worse in the new image than in the old one: {', '.join(worse)}"
+        )

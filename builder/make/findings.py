@@ -32,10 +32,12 @@ class Verdict(StrEnum):
 
 
 class Finding(Frozen):
-    """One test: the controls that it sees, how it ended, why, and the values read on the machine."""
+    """One test: the controls that it sees, when it began, how it ended, why, and the values that it read."""
 
     test: str
     controls: tuple[str, ...]
+    when: str
+    """When it began: ISO 8601, UTC."""
     outcome: Outcome
     reason: Bilingual | None = None
     """Why it failed or could not be shown."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         {
             "test": item.nodeid.removeprefix("tests/image/"),
             "controls": [name for name in controls_of(item) if name in known],
+            "when": datetime.fromtimestamp(call.start, UTC).isoformat(timespec="seconds"),
             "outcome": "passed",
             "seconds": 0.0,
         },
@@ -184,10 +186,18 @@ def guest(pytestconfig: pytest.Config) -> Guest:
 
 @pytest.fixture
 def seen(request: pytest.FixtureRequest) -> Callable[[object], None]:
-    """Record the value that a test read on the machine: it is the evidence in the report."""
+    """Record the value that a test read on the machine: it is the evidence in the report.
+
+    Of a mapping or a collection each entry is a line, as an accreditor reads it.
+    """
     evidence: list[str] = request.node.stash[SEEN]
 
     def record(value: object) -> None:
-        evidence.append(str(value).strip()[:2000])
+        lines: list[object] = [value]
+        if isinstance(value, Mapping) and value:
+            lines = [f"{key}: {item}" for key, item in value.items()]
+        elif isinstance(value, list | tuple | set | frozenset) and value:
+            lines = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
+        evidence.append("\n".join(map(str, lines)).strip()[:2000])
 
     return record

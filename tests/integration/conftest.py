@@ -11,7 +11,7 @@ import pytest
 
 from builder.ask.plan import Plan
 from builder.ask.site import EXAMPLE
-from builder.pipeline import Room
+from builder.room import Room
 from tests.media.keys import Key, write_trusting_site
 from tests.media.rhel83 import Kit, make_kit
 

@@ -14,7 +14,7 @@ from builder.make.resolution import Resolution
 from builder.make.verification import look
 from builder.make.verification.guest import Guest, boot_guest
 from builder.make.verification.throwaway import make_throwaway
-from builder.pipeline import read_resolution
+from builder.room import read_resolution
 from builder.tools.cell import open_cell
 from builder.tools.machine import FirmwareKind
 

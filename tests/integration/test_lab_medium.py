@@ -22,7 +22,7 @@ from builder.make.kickstart import render_kickstart
 from builder.make.medium.menus import edit_isolinux
 from builder.make.packages import resolve_packages
 from builder.make.resolution import Resolution
-from builder.pipeline import Request, find_laboratory_dvd
+from builder.request import Request, find_laboratory_dvd
 from builder.tools.iso import extract, extract_folder, inspect_medium
 from builder.tools.machine import Console, FirmwareKind, describe_machine
 from builder.tools.process import run, start

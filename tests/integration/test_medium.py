@@ -17,7 +17,7 @@ from builder.make.medium import Contents, make_medium
 from builder.make.medium.menus import GRUB, GRUB_COPY, ISOLINUX
 from builder.make.medium.treeinfo import renew_checksums
 from builder.make.resolution import Resolution
-from builder.pipeline import Room
+from builder.room import Room
 from builder.tools.errors import BadInput
 from builder.tools.files import sha256
 from builder.tools.iso import extract, extract_folder, inspect_medium, list_files

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.pipeline import Request, find_laboratory_dvd
+from builder.request import Request, find_laboratory_dvd
 from builder.tools.machine import Console, FirmwareKind, describe_machine
 from builder.tools.process import run, start
 from tests.integration.conftest import CACHE, Golden, forja

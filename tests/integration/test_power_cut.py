@@ -23,7 +23,7 @@ from builder.make.verification import TESTS, look
 from builder.make.verification.clients import choose_clients
 from builder.make.verification.guest import Guest, boot_guest
 from builder.make.verification.throwaway import Throwaway, make_throwaway
-from builder.pipeline import read_resolution
+from builder.room import read_resolution
 from builder.tools.cell import Cell, open_cell
 from builder.tools.machine import FirmwareKind
 from builder.tools.process import start

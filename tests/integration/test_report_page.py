@@ -8,6 +8,7 @@ import re
 import runpy
 import struct
 from html import escape, unescape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,20 @@ parent.document.body.append(told);
 </script>"""
 
 
+AXE = """<script>{axe}</script><script>
+const standards = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
+axe.run(document, {{runOnly: standards, resultTypes: ["violations", "incomplete"]}}).then(found => {{
+  const told = document.createElement("output");
+  const names = list => list.map(rule => [rule.id, rule.nodes.map(node => node.html.slice(0, 200))]);
+  told.textContent = JSON.stringify({{
+    wrong: names(found.violations), unsure: names(found.incomplete),
+    passed: found.passes.map(rule => rule.id),
+  }});
+  document.body.append(told);
+}});
+</script>"""
+
+
 def _need(program: str, package: str) -> None:
     if find_program(program) is None:
         message = f"{program} is not on this host; install the package {package}"
@@ -67,15 +82,19 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return write_report(*SAMPLE["sample"](), tmp_path, lang=request.param)
 
 
+def without_policy(page: Path) -> str:
+    """Return the page without its own policy, which rightly lets no script run."""
+    text, times = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
+    assert times == 1
+    return text
+
+
 def measure(tmp_path: Path, page: Path, *widths: int) -> list[dict[str, Any]]:
     """Lay the page out in frames of some widths and return what a script in each measured.
 
-    In frames, since not every build of Chromium makes a window that narrow; without the page's own policy,
-    which rightly lets no script run.
+    In frames, since not every build of Chromium makes a window that narrow.
     """
-    text, times = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
-    assert times == 1
-    framed = escape(text.replace("</body>", MEASURE + "</body>"))
+    framed = escape(without_policy(page).replace("</body>", MEASURE + "</body>"))
     frames = [f'<iframe style="width:{width}px;border:0" srcdoc="{framed}"></iframe>' for width in widths]
     paper = tmp_path / "frames.html"
     paper.write_text(f'<!DOCTYPE html><meta charset="utf-8"><body>{"".join(frames)}', encoding="utf-8")
@@ -95,12 +114,60 @@ def test_nothing_overflows(tmp_path: Path, page: Path) -> None:
         assert measured["cards"] == (measured["rows"] if measured["wide"] <= 768 else 0)
 
 
+def test_hundreds_of_controls_fit_a_phone(tmp_path: Path) -> None:
+    plan, findings, _ = SAMPLE["sample"]()
+    overlays = []
+    for overlay in plan.overlays:
+        more = [
+            control.model_copy(update={"id": f"{control.id}-{n}" if n else control.id})
+            for control in overlay.controls
+            for n in range(30)
+        ]
+        overlays.append(overlay.model_copy(update={"controls": tuple(more)}))
+    whole = plan.model_copy(update={"overlays": tuple(overlays)})
+    page = write_report(whole, findings, None, tmp_path)
+    for measured in measure(tmp_path, page, 320, 360):
+        assert measured["rows"] == 30 * len(plan.controls)
+        assert measured["over"] == [], measured["wide"]
+
+
 def test_the_measure_sees_an_overflow(tmp_path: Path, page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     page.write_text(text.replace("</main>", '<pre style="width:500px">x</pre></main>'), encoding="utf-8")
     narrow, wide = measure(tmp_path, page, 360, 1280)
     assert narrow["over"]
     assert not wide["over"]
+
+
+def look_with_axe(tmp_path: Path, page: Path) -> dict[str, Any]:
+    """Return what axe-core finds on the page, all of it unfolded, at the width of a desk."""
+    script = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    opened = tmp_path / "axe.html"
+    text = without_policy(page).replace("<details>", "<details open>")
+    opened.write_text(text.replace("</body>", AXE.format(axe=script) + "</body>"), encoding="utf-8")
+    dom = _browse(tmp_path, opened, "--window-size=1280,900", "--dump-dom")
+    (told,) = re.findall(r"<output>(.*?)</output>", dom, re.DOTALL)
+    found: dict[str, Any] = json.loads(unescape(told))
+    return found
+
+
+def test_axe_finds_no_barrier(tmp_path: Path, page: Path) -> None:
+    """WCAG 2.1 at level AA: contrast, names, headings, landmarks, tables, language."""
+    found = look_with_axe(tmp_path, page)
+    assert found["wrong"] == []
+    unsure = [html for _, nodes in found["unsure"] for html in nodes]
+    assert [html for html in unsure if not html.startswith("<text ")] == [], (
+        "what lies under letters of a picture"
+    )
+    assert {"color-contrast", "heading-order", "td-headers-attr", "skip-link"} <= set(found["passed"])
+
+
+def test_axe_sees_a_barrier(tmp_path: Path, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    broken = re.sub(r'<html lang="\w+">', "<html>", text).replace("--quiet: #4d5866", "--quiet: #b0b8c0")
+    page.write_text(broken.replace("</main>", "<h6>x</h6><button></button></main>"), encoding="utf-8")
+    wrong = {rule for rule, _ in look_with_axe(tmp_path, page)["wrong"]}
+    assert {"html-has-lang", "color-contrast", "heading-order", "button-name"} <= wrong
 
 
 def test_the_page_renders_with_its_own_policy(tmp_path: Path, page: Path) -> None:
@@ -138,6 +205,11 @@ def _asked_for(tmp_path: Path, page: Path) -> set[str]:
 @pytest.fixture
 def paper(tmp_path: Path, page: Path) -> list[str]:
     """The text of each printed page."""
+    return printed(tmp_path, page)
+
+
+def printed(tmp_path: Path, page: Path) -> list[str]:
+    """Print a page, see that the paper is A4, and return the text of each sheet."""
     _need("pdftotext", "poppler-utils")
     pdf = tmp_path / "page.pdf"
     _browse(tmp_path, page, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
@@ -170,6 +242,30 @@ def test_paper_is_whole(paper: list[str], page: Path) -> None:
         squeezed = re.sub(r"\s+", "", pages[0])
         missing = [name for name in tests if name[:12] not in squeezed]
         assert not missing, f"the row of {control.id} is cut"
+
+
+def test_a_row_taller_than_a_page_breaks_between_tests(tmp_path: Path) -> None:
+    """What one test saw stays whole, with the control's id above it."""
+    plan, findings, _ = SAMPLE["sample"]()
+    name = "CCN681-6.4.1-01"
+    (first,) = findings.of(name)
+    seen = "\n".join(f"valor {line:02} de una evidencia que ocupa su propia línea" for line in range(20))
+    tall = [
+        first.model_copy(update={"test": f"test_tall.py::test_{n:02}", "seen": (f"{n:02} {seen}",)})
+        for n in range(12)
+    ]
+    others = [finding for finding in findings.findings if finding is not first]
+    paper = printed(
+        tmp_path,
+        write_report(plan, findings.model_copy(update={"findings": (*others, *tall)}), None, tmp_path),
+    )
+    for n in range(12):
+        (sheet,) = [text for text in paper if f"test_tall.py::test_{n:02}" in text]
+        assert f"{n:02} valor 00" in sheet
+        assert "Evidencia leída" in sheet
+        before = sheet.partition(f"{n:02} valor 00")[0]
+        assert name in before.rpartition("test_tall.py")[2]
+    assert sum("test_tall.py" in text for text in paper) > 1
 
 
 def test_no_heading_is_left_alone_at_the_foot(paper: list[str], page: Path) -> None:

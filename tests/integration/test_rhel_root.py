@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from builder.make.findings import Findings, Outcome, Subject, Verdict
 from builder.make.overlay import collect_members
 from builder.make.resolution import Resolution
 from builder.make.verification import look
-from builder.pipeline import read_plan, read_resolution
+from builder.room import read_plan, read_resolution
 from builder.tools.process import Argument, find_program
 from tests.media.dvd import KEY_FILE
 from tests.media.keys import make_key
@@ -296,12 +297,15 @@ def red_controls(found: Findings) -> set[str]:
 def test_an_installed_rhel_holds(pristine: Root, resolved: tuple[Plan, Resolution], tmp_path: Path) -> None:
     plan, resolution = resolved
     assert not plan.platform.not_shown
+    began = datetime.now(UTC).replace(microsecond=0)
     found = look_at(pristine, resolution, tmp_path)
     assert [(item.test, item.reason) for item in found.findings if item.outcome is not Outcome.PASSED] == []
     controls = [control for control in plan.controls if found.of(control.id)]
     assert {control.id for control in controls} >= {case.control for case in BREAKS}
     assert all(found.verdict(control) is Verdict.HOLDS for control in controls)
     assert all(item.seen for item in found.findings)
+    moments = [began, *(datetime.fromisoformat(item.when) for item in found.findings), datetime.now(UTC)]
+    assert moments == sorted(moments), "when each test ran"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from builder.ask.reading import REPOSITORY, Bilingual
 from builder.ask.site import Site
 from builder.cli import make_parser
 from builder.make.findings import Verdict
-from builder.pipeline import Room
+from builder.room import Room
 from builder.tools.errors import ExitCode
 
 DOCS = REPOSITORY / "docs"

@@ -9,8 +9,10 @@ import builder
 
 ROOT = Path(builder.__file__).parent
 MAY_IMPORT = {
-    "cli": {"pipeline", "doctor", "make", "ask", "tools", "lab"},
-    "pipeline": {"make", "ask", "tools", "lab"},
+    "cli": {"pipeline", "request", "room", "doctor", "make", "ask", "tools"},
+    "pipeline": {"request", "room", "make", "ask", "tools"},
+    "request": {"make", "ask", "tools", "lab"},
+    "room": {"make", "ask", "tools"},
     "doctor": {"tools"},
     "make": {"ask", "tools"},
     "ask": {"tools"},

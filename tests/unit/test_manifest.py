@@ -9,7 +9,7 @@ import pytest
 from report_sample import sample
 
 from builder.make.manifest import describe_packages
-from builder.pipeline import read_resolution
+from builder.room import read_resolution
 from builder.tools.errors import BadInput
 
 

@@ -264,7 +264,12 @@ def _contrast(one: str, two: str) -> float:
 @pytest.mark.parametrize("controls", [("RHEL-SSHD-01", "RHEL-NOBODY-01"), ()])
 def test_a_finding_of_no_known_control_is_refused(tmp_path: Path, controls: tuple[str, ...]) -> None:
     plan, findings, _ = sample()
-    stray = Finding(test="tests/image/test_x.py::test_y", controls=controls, outcome=Outcome.PASSED)
+    stray = Finding(
+        test="tests/image/test_x.py::test_y",
+        controls=controls,
+        when=findings.subject.began,
+        outcome=Outcome.PASSED,
+    )
     wrong = Findings(subject=findings.subject, findings=(*findings.findings, stray))
     with pytest.raises(StageFailed, match=r"test_y names (the control RHEL-NOBODY-01|no control)"):
         report.write_report(plan, wrong, None, tmp_path)

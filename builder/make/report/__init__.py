@@ -1,10 +1,10 @@
-"""The lista de comprobación: one page that an accreditor reads, prints and signs."""
+"""The lista de comprobación: one page that an accreditor reads, prints and signs; the same for programs."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,25 +12,55 @@ from markupsafe import Markup
 
 from builder.ask.plan import Plan
 from builder.make.findings import Findings, Outcome, Verdict
+from builder.make.report.junit import to_junit
+from builder.make.report.listing import NAME, Listing, make_listing, to_json
 from builder.make.report.packages import take_inventory
-from builder.make.report.page import BASE_SECTION, group_by_reason, make_sections, make_slices
+from builder.make.report.page import BASE_SECTION, group_by_reason, is_narrow, make_sections, make_slices
+from builder.make.report.table import to_csv
 from builder.make.report.words import Words, css_string, read_moment, visible
+from builder.make.report.xccdf import to_xccdf
 from builder.make.resolution import Resolution
+from builder.tools.files import write_text
 
-__all__ = ["report_name", "write_report"]
+__all__ = ["FILES", "report_name", "write_report", "write_reports"]
 
 FOLDER = Path(__file__).parent
+FORMS: dict[str, Callable[[Listing], str]] = {
+    "csv": to_csv,
+    "json": to_json,
+    "junit.xml": to_junit,
+    "xccdf.xml": to_xccdf,
+}
+"""How a file of each kind is written, by the end of its name."""
+FILES = (f"{NAME}.html", f"{NAME}.en.html", *(f"{NAME}.{end}" for end in FORMS))
+"""The names of all files, the page in Spanish first."""
 
 
 def report_name(lang: str = "es") -> str:
     """Return the file name of the report in a language."""
-    return "lista-de-comprobacion.html" if lang == "es" else f"lista-de-comprobacion.{lang}.html"
+    return f"{NAME}.html" if lang == "es" else f"{NAME}.{lang}.html"
+
+
+def write_reports(
+    plan: Plan, findings: Findings, resolution: Resolution | None, folder: Path, *, langs: Iterable[str]
+) -> list[Path]:
+    """Write the lista de comprobación into a folder: the page in each language, and the forms for programs.
+
+    Returns:
+        The paths, the pages first.
+
+    Raises:
+        As for `write_report`.
+    """
+    listing = make_listing(plan, findings)
+    pages = [write_report(plan, findings, resolution, folder, lang=lang) for lang in langs]
+    return pages + [write_text(folder / f"{NAME}.{end}", write(listing)) for end, write in FORMS.items()]
 
 
 def write_report(
     plan: Plan, findings: Findings, resolution: Resolution | None, folder: Path, *, lang: str = "es"
 ) -> Path:
-    """Write the lista de comprobación into a folder; the same input gives the same bytes.
+    """Write the page of the lista de comprobación; the same input gives the same bytes.
 
     Args:
         plan: what was asked for, with its controls.
@@ -46,16 +76,7 @@ def write_report(
         BadInput: the language is another.
         StageFailed: a finding names no control, or one that the plan does not have.
     """
-    page = render_report(plan, findings, resolution, lang)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / report_name(lang)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    return write_text(folder / report_name(lang), render_report(plan, findings, resolution, lang))
 
 
 def render_report(plan: Plan, findings: Findings, resolution: Resolution | None, lang: str) -> str:
@@ -77,7 +98,8 @@ def render_report(plan: Plan, findings: Findings, resolution: Resolution | None,
             sums=findings.sums(plan.controls),
             slices=make_slices(findings.sums(plan.controls)),
             unverified=group_by_reason((row for row in rows if row.verdict is Verdict.NOT_VERIFIED), words),
-            began=read_moment(findings.subject.began),
+            moment=read_moment,
+            is_narrow=is_narrow,
             base_section=BASE_SECTION,
             words=words,
             t=words.text,

@@ -14,6 +14,7 @@ from builder.make.report.words import Words
 from builder.tools.errors import StageFailed
 
 BASE_SECTION = "600"
+NARROW_LINES, NARROW_WIDTH = 9, 26
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,12 @@ def group_by_reason(rows: Iterable[Row], words: Words) -> dict[str, list[Row]]:
         for reason in reasons or {words.text("no_test"): None}:
             groups.setdefault(reason, []).append(row)
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def is_narrow(value: str) -> bool:
+    """Say whether evidence is a long list of short lines, which fits in two columns."""
+    lines = value.splitlines()
+    return len(lines) > NARROW_LINES and max(map(len, lines)) <= NARROW_WIDTH
 
 
 def _check(plan: Plan, findings: Findings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,8 +20,11 @@ from builder.tools.errors import BadInput
 
 FILE = Path(__file__).with_name("words.toml")
 LANGUAGES = ("es", "en")
-HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories that a reader can't see: controls, bidi overrides, zero-width marks."""
+HIDDEN = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
+"""Unicode categories that a reader can't see: controls, bidi overrides, zero-width marks, no characters.
+
+All that XML can't hold (XML 1.0, 2.2) is among them.
+"""
 MONTHS = {
     "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
     "en": "January February March April May June July August September October November December",
@@ -137,6 +141,10 @@ class Words:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes}\u00a0min {rest}\u00a0s"
 
+    def time(self, moment: datetime) -> str:
+        """Write a moment in short: 2026-11-24 17:58:18 UTC."""
+        return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
     def date(self, moment: datetime) -> str:
         """Write a moment in full: 24 de noviembre de 2026, 17:58:18 UTC."""
         month = MONTHS[self.lang].split()[moment.month - 1]
@@ -168,6 +176,12 @@ def visible(value: Any) -> Any:
         else character
         for character in value
     )
+
+
+def xml_document(root: ET.Element) -> str:
+    """Return a document as indented text with its declaration; what is in it went through `visible`."""
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def css_string(value: str) -> str:
