@@ -15,6 +15,8 @@ from pathlib import Path
 from builder.ask.overlay import overlay_names, read_overlay
 from builder.ask.plan import Plan, make_plan
 from builder.ask.platform import platform_names, read_platform
+from builder.ask.profile import FOLDER as PROFILES
+from builder.ask.profile import lineage
 from builder.ask.reading import REPOSITORY
 from builder.ask.site import EXAMPLE
 from builder.lab.content import Content
@@ -519,7 +521,7 @@ def record_manifest(request: Request, room: Room, original: Original, findings: 
     inputs = {
         "iso": original.path,
         "site": request.site or EXAMPLE,
-        "profile": REPOSITORY / "kickstarts" / "profiles" / f"{plan.profile.name}.toml",
+        **{f"profile:{name}": PROFILES / f"{name}.toml" for name in lineage(plan.profile.name)},
         "platform": REPOSITORY / "kickstarts" / "platforms" / f"{plan.platform.name}.toml",
         **{
             f"overlay:{overlay.name}:{path.relative_to(overlay.folder)}": path

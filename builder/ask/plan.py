@@ -104,13 +104,16 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
-    asked = read_profile(profile)
-    overlays = _in_order([read_overlay(name) for name in asked.overlays])
+    asked, given = read_profile(profile), read_site(site)
+    optional = [read_overlay(name) for name in asked.optional]
     plan = Plan(
         profile=asked,
-        site=read_site(site),
+        site=given,
         platform=read_platform(platform),
-        overlays=overlays,
+        overlays=_in_order(
+            [read_overlay(name) for name in asked.overlays]
+            + [overlay for overlay in optional if all(_of_site(given, key) for key in overlay.needs)]
+        ),
         updates=updates,
     )
     _check(plan)
@@ -119,6 +122,11 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
 
 NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"}
 """What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
+
+
+def _of_site(site: Site, key: str) -> object:
+    """Return what a site says under a dotted key (`antivirus.mirror`)."""
+    return reduce(getattr, key.split("."), site)
 
 
 def _unique(items: Iterable[str]) -> list[str]:
@@ -156,12 +164,13 @@ def _check(plan: Plan) -> None:
         if twice:
             raise BadInput(f"the {what} {twice[0]} is there twice in {plan.name}")
     for key, name in NEEDED.items():
-        if reduce(getattr, key.split("."), plan.site) and not plan.has(name):
+        if _of_site(plan.site, key) and not plan.has(name):
             raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
+    if plan.site.mail.dns_lists and not plan.profile.values.dns_lists_allowed:
+        raise BadInput(f"the site has mail.dns_lists, and {plan.profile.name} allows no DNS lists")
     for overlay in plan.overlays:
         for key in overlay.needs:
-            section, _, name = key.partition(".")
-            if not getattr(getattr(plan.site, section), name):
+            if not _of_site(plan.site, key):
                 raise BadInput(
                     f"the site file has no {key}, which the overlay '{overlay.name}' of "
                     f"{plan.profile.name} needs"
