@@ -163,18 +163,7 @@ def _check(plan: Plan) -> None:
         twice = [item for item, count in Counter(items).items() if count > 1]
         if twice:
             raise BadInput(f"the {what} {twice[0]} is there twice in {plan.name}")
-    for key, name in NEEDED.items():
-        if _of_site(plan.site, key) and not plan.has(name):
-            raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
-    if plan.site.mail.dns_lists and not plan.profile.values.dns_lists_allowed:
-        raise BadInput(f"the site has mail.dns_lists, and {plan.profile.name} allows no DNS lists")
-    for overlay in plan.overlays:
-        for key in overlay.needs:
-            if not _of_site(plan.site, key):
-                raise BadInput(
-                    f"the site file has no {key}, which the overlay '{overlay.name}' of "
-                    f"{plan.profile.name} needs"
-                )
+    _check_site(plan)
     known = {control.id for control in plan.controls}
     for overlay in plan.overlays:
         for entry in (*overlay.files, *overlay.dirs):
@@ -190,3 +179,19 @@ def _check(plan: Plan) -> None:
             f"kickstarts/profiles/{plan.profile.name}.toml: mounts: need {needed} MiB, "
             f"more than disk_gib = {plan.profile.disk_gib} gives"
         )
+
+
+def _check_site(plan: Plan) -> None:
+    """Hold what the site asks for against what the profile has, and what overlays need against the site."""
+    for key, name in NEEDED.items():
+        if _of_site(plan.site, key) and not plan.has(name):
+            raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
+    if plan.site.mail.dns_lists and not plan.profile.values.dns_lists_allowed:
+        raise BadInput(f"the site has mail.dns_lists, and {plan.profile.name} allows no DNS lists")
+    for overlay in plan.overlays:
+        for key in overlay.needs:
+            if not _of_site(plan.site, key):
+                raise BadInput(
+                    f"the site file has no {key}, which the overlay '{overlay.name}' of "
+                    f"{plan.profile.name} needs"
+                )

@@ -1,4 +1,4 @@
-"""The profile: what is built for whom, as data that fits on a screen; each says what differs from the one below."""
+"""The profile: what is built for whom, as data; each file says what differs from the profile below."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def lineage(name: str) -> tuple[str, ...]:
     """Return the names of a profile and of those below it, from the lowest up.
 
     Raises:
-        BadInput: there is none of that name, one of the files is wrong, or they extend each other in a circle.
+        BadInput: there is none of that name, a file is wrong, or they extend each other in a circle.
     """
     names = [name]
     while (below := _read_file(names[0]).extends) is not None:

@@ -110,7 +110,7 @@ class MailRoute(Frozen):
 
 
 class DnsList(Frozen):
-    """`[[mail.dns_lists]]`: a DNS list that postscreen asks about a client that nobody knows (guide 6.5.7)."""
+    """`[[mail.dns_lists]]`: a DNS list that postscreen asks about unknown clients (guide 6.5.7)."""
 
     zone: DomainName
     answers: DnsAnswers | None = None

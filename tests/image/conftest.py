@@ -55,9 +55,12 @@ class Guest:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--guest", help="context file of the guest, as `forja verify` writes it")
+    parser.addoption("--marks", help="file to write the controls of every test to; nothing is run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--marks"):
+        return
     path = config.getoption("--guest")
     if path is None:
         raise pytest.UsageError("tests/image needs a booted image: run 'forja verify IMAGE'")
@@ -82,11 +85,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Those marked `long` are kept only where they were asked for.
     """
-    known = {control.id for control in config.stash[PLAN].controls}
-    wanted = set(config.stash[CONTEXT]["controls"]) or known
     for item in items:
         if not controls_of(item):
             raise pytest.UsageError(f"{item.nodeid} names no control")
+    if marks := config.getoption("--marks"):
+        Path(marks).write_text(json.dumps([[item.nodeid, controls_of(item)] for item in items]))
+        return
+    known = {control.id for control in config.stash[PLAN].controls}
+    wanted = set(config.stash[CONTEXT]["controls"]) or known
     long = config.stash[CONTEXT].get("long", False)
     kept = [
         item
