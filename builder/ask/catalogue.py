@@ -56,7 +56,10 @@ def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[
 def places(overlay: Overlay, control: Control) -> tuple[str, ...]:
     """Return what implements a control: the overlay's files that name it, and what it names itself."""
     named = [entry.path for entry in (*overlay.files, *overlay.dirs) if control.id in entry.controls]
-    own = [f"overlays/{overlay.name}/{place}" if place == "apply.sh" else place for place in control.where]
+    own = [
+        f"overlays/{overlay.name}/{place}" if place in ("apply.sh", "overlay.toml") else place
+        for place in control.where
+    ]
     return tuple(dict.fromkeys((*named, *own)))
 
 

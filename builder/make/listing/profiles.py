@@ -43,7 +43,7 @@ def list_differences(found: Sequence[Difference], first: str, second: str, *, fo
         if item.title:
             shown.append(f"    {item.title.in_language(lang)}")
         if item.reason and (item.reason != said or item.kind != "control"):
-            shown += _wrapped(item.reason.in_language(lang))
+            shown += _wrapped(item.reason.in_language(lang), "    ", "    ")
         said = item.reason
     return "\n".join(shown)
 
@@ -73,7 +73,7 @@ def _common(profiles: Sequence[Profile], lang: str) -> list[str]:
         lines.append(f"{word('mounts', lang)}, {word('same', lang)}: {_mounts(profiles[0])}")
     else:
         lines += [f"{word('mounts', lang)}, {each.name}: {_mounts(each)}" for each in profiles]
-    return [line for text in lines for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
+    return [line for text in lines for line in _wrapped(text, "", "    ")]
 
 
 def _mounts(profile: Profile) -> str:
@@ -85,9 +85,10 @@ def _reasons(profiles: Sequence[Profile], lang: str) -> list[str]:
     for profile in profiles:
         for key, reason in profile.reasons.items():
             text = f"{profile.name} {key}: {reason.in_language(lang)}"
-            lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
+            lines += _wrapped(text, "  ", "      ")
     return lines
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ")
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    wrapper = textwrap.TextWrapper(WIDTH, first, rest, break_on_hyphens=False, break_long_words=False)
+    return wrapper.wrap(text)
