@@ -12,7 +12,7 @@ from builder.ask.control import Control
 from builder.ask.overlay import Overlay, Port, read_overlay
 from builder.ask.platform import Platform, read_platform
 from builder.ask.profile import Profile, read_profile
-from builder.ask.reading import Frozen
+from builder.ask.reading import Bilingual, Frozen
 from builder.ask.site import Site, read_site
 from builder.ask.words import Network
 from builder.tools.errors import BadInput
@@ -25,6 +25,8 @@ class Plan(Frozen):
     site: Site
     platform: Platform
     overlays: tuple[Overlay, ...]
+    left_out: tuple[Control, ...] = ()
+    """Controls of the profile's optional overlays for which the site has no keys: they do not apply here."""
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
 
@@ -85,8 +87,8 @@ class Plan(Frozen):
 
     @property
     def controls(self) -> list[Control]:
-        """Controls of all overlays, in their order."""
-        return [control for overlay in self.overlays for control in overlay.controls]
+        """Controls of all overlays, in their order, and those left out."""
+        return [*(control for overlay in self.overlays for control in overlay.controls), *self.left_out]
 
     def networks(self, port: Port) -> tuple[Network, ...]:
         """Return the site's networks that may reach a port."""
@@ -105,15 +107,19 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
         BadInput: one of them is wrong, or they don't fit together.
     """
     asked, given = read_profile(profile), read_site(site)
-    optional = [read_overlay(name) for name in asked.optional]
+    overlays, left_out = [read_overlay(name) for name in asked.overlays], list[Control]()
+    for overlay in map(read_overlay, asked.optional):
+        lacking = [key for key in overlay.needs if not _of_site(given, key)]
+        if lacking:
+            left_out += [_not_here(control, lacking) for control in overlay.controls]
+        else:
+            overlays.append(overlay)
     plan = Plan(
         profile=asked,
         site=given,
         platform=read_platform(platform),
-        overlays=_in_order(
-            [read_overlay(name) for name in asked.overlays]
-            + [overlay for overlay in optional if all(_of_site(given, key) for key in overlay.needs)]
-        ),
+        overlays=_in_order(overlays),
+        left_out=tuple(left_out),
         updates=updates,
     )
     _check(plan)
@@ -122,6 +128,13 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
 
 NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"}
 """What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
+
+
+def _not_here(control: Control, lacking: list[str]) -> Control:
+    """Return a control as one that does not apply, for the keys that the site lacks."""
+    keys = ", ".join(lacking)
+    reason = Bilingual(es=f"El archivo del sitio no tiene {keys}.", en=f"The site file has no {keys}.")
+    return control.model_copy(update={"status": "not-applicable", "reason": reason})
 
 
 def _of_site(site: Site, key: str) -> object:

@@ -76,6 +76,10 @@ FOUND = pytest.StashKey[dict[str, dict[str, Any]]]()
 SEEN = pytest.StashKey[list[str]]()
 
 
+def implemented(plan: Plan) -> set[str]:
+    return {control.id for control in plan.controls if control.status == "implemented"}
+
+
 def controls_of(item: pytest.Item) -> list[str]:
     return [name for mark in item.iter_markers("control") for name in mark.args]
 
@@ -91,7 +95,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if marks := config.getoption("--marks"):
         Path(marks).write_text(json.dumps([[item.nodeid, controls_of(item)] for item in items]))
         return
-    known = {control.id for control in config.stash[PLAN].controls}
+    known = implemented(config.stash[PLAN])
     wanted = set(config.stash[CONTEXT]["controls"]) or known
     long = config.stash[CONTEXT].get("long", False)
     kept = [
@@ -117,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
     report: pytest.TestReport = yield
     plan = item.config.stash[PLAN]
-    known = {control.id for control in plan.controls}
+    known = implemented(plan)
     finding = item.config.stash[FOUND].setdefault(
         item.nodeid,
         {

@@ -17,8 +17,9 @@ from builder.ask.marks import TESTS, read_marks
 from builder.ask.overlay import Overlay, overlay_names, read_overlay
 from builder.ask.profile import profile_names
 from builder.ask.reading import REPOSITORY
+from builder.cli import main
 from builder.make.listing import list_controls, readme_sums
-from builder.tools.errors import BadInput, StageFailed
+from builder.tools.errors import BadInput, ExitCode, StageFailed
 
 
 @cache
@@ -136,3 +137,11 @@ def test_forms() -> None:
     read = json.loads(list_controls(catalogue(), total, form="json", lang="es"))
     assert [item["id"] for item in read["controls"]] == [entry.control.id for entry in catalogue()]
     assert read["sums"] == {name: dict(found) for name, found in total.items()}
+
+
+def test_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["controls", "ens-alta", "--format", "csv"]) == ExitCode.OK
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["id"] for row in rows] == [entry.control.id for entry in of_profile(catalogue(), "ens-alta")]
+    assert main(["controls", "--ccn", "--lang", "en"]) == ExitCode.OK
+    assert "\nlevel " in capsys.readouterr().out

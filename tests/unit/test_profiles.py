@@ -15,9 +15,10 @@ from builder.ask.overlay import read_overlay
 from builder.ask.plan import make_plan
 from builder.ask.profile import FOLDER, lineage, profile_names, read_profile
 from builder.ask.site import EXAMPLE
+from builder.cli import main
 from builder.make.listing import list_differences, list_profiles
 from builder.make.overlay import collect_members
-from builder.tools.errors import BadInput
+from builder.tools.errors import BadInput, ExitCode
 
 ALL = ["ens-basica", "ens-media", "ens-alta", "clasificado"]
 LISTS = """
@@ -70,7 +71,14 @@ def test_a_category_holds_the_one_below() -> None:
 def test_what_is_optional_waits_for_the_site(name: str, tmp_path: Path) -> None:
     optional = read_profile(name).optional
     assert all(read_overlay(each).needs for each in optional)
-    assert not [each for each in optional if make_plan(name, None, "rhel-8.3").has(each)]
+    plan = make_plan(name, None, "rhel-8.3")
+    assert not [each for each in optional if plan.has(each)]
+    left_out = {control.id: control for control in plan.controls if control.id in ("CCN681-6.5-49",)}
+    assert len(left_out) == len(plan.left_out) == len(optional)
+    for control in left_out.values():
+        assert control.status == "not-applicable"
+        assert control.reason is not None
+        assert control.reason.es == "El archivo del sitio no tiene antivirus.mirror."
     mirror = site(tmp_path, '\n[antivirus]\nmirror = "https://firmas.ejemplo.es/clamav"\n')
     assert make_plan(name, mirror, "rhel-8.3").has("freshclam") == (name != "clasificado")
 
@@ -188,3 +196,11 @@ def test_forms_of_a_difference() -> None:
     read = json.loads(list_differences(found, "ens-media", "clasificado", form="json", lang="es"))
     assert read["profiles"] == ["ens-media", "clasificado"]
     assert len(read["differences"]) == len(found)
+
+
+@pytest.mark.parametrize("verb", [["profiles", "--lang", "en"], ["diff", "ens-alta", "clasificado"]])
+def test_verbs(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(verb) == ExitCode.OK
+    assert "tls_level" in capsys.readouterr().out
+    assert main(["diff", "ens-alta", "clasificad"]) == ExitCode.BAD_INPUT
+    assert "there is no profile 'clasificad'" in capsys.readouterr().err
