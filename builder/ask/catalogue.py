@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from builder.ask.control import Control
 from builder.ask.overlay import Overlay, overlay_names, read_overlay
-from builder.ask.profile import Profile, profile_names, read_profile
+from builder.ask.profile import profile_names, read_profile
 from builder.ask.reading import Frozen
 from builder.tools.errors import BadInput
 
@@ -22,16 +22,8 @@ class Entry(Frozen):
     tests: tuple[str, ...] = ()
 
 
-def overlays_of(profile: Profile) -> tuple[str, ...]:
-    """Return the overlays of a profile, those included that it takes only where the site has what they need.
-
-    What an overlay requires is among them: a plan refuses a profile that does not name it.
-    """
-    return (*profile.overlays, *profile.optional)
-
-
 def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Entry, ...]:
-    """Return all controls, by overlay.
+    """Return all controls, by overlay. A profile has those of its overlays, even where a site leaves some out.
 
     Args:
         marks: control -> tests, as `read_marks` gives them; without it no test is named.
@@ -39,7 +31,7 @@ def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[
     Raises:
         BadInput: an overlay or a profile is wrong.
     """
-    holders = {name: overlays_of(read_profile(name)) for name in profile_names()}
+    holders = {name: read_profile(name).overlays for name in profile_names()}
     return tuple(
         Entry(
             control=control,

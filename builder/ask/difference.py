@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from builder.ask.catalogue import Entry
+from builder.ask.overlay import read_overlay
 from builder.ask.profile import Mount, Profile, lineage, read_profile
 from builder.ask.reading import Bilingual, Frozen
 
@@ -69,7 +70,7 @@ def _reasons(first: str, second: str) -> dict[str, Bilingual]:
 
 
 def _overlays(profile: Profile) -> dict[str, str]:
-    return {**dict.fromkeys(profile.overlays, "always"), **dict.fromkeys(profile.optional, "if-the-site-has")}
+    return {name: has(profile, name) for name in profile.overlays}
 
 
 def _values(profile: Profile) -> dict[str, str]:
@@ -83,6 +84,13 @@ def _mounts(profile: Profile) -> dict[str, str]:
 def _mount(mount: Mount) -> str:
     size = f"{mount.size_mib} MiB{'+' if mount.grow else ''}"
     return " ".join((mount.fstype, size, ",".join(mount.options) or "-"))
+
+
+def has(profile: Profile, overlay: str) -> str:
+    """Return how a profile has an overlay: `always`, `by-the-site` or `none`."""
+    if overlay not in profile.overlays:
+        return "none"
+    return "by-the-site" if read_overlay(overlay).when else "always"
 
 
 def show(value: object) -> str:

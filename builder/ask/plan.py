@@ -26,7 +26,7 @@ class Plan(Frozen):
     platform: Platform
     overlays: tuple[Overlay, ...]
     left_out: tuple[Control, ...] = ()
-    """Controls of the profile's optional overlays for which the site has no keys: they do not apply here."""
+    """Controls of overlays that the profile names and the site does not switch on: they do not apply here."""
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
 
@@ -106,20 +106,17 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
-    asked, given = read_profile(profile), read_site(site)
-    overlays, left_out = [read_overlay(name) for name in asked.overlays], list[Control]()
-    for overlay in map(read_overlay, asked.optional):
-        lacking = [key for key in overlay.needs if not _of_site(given, key)]
-        if lacking:
-            left_out += [_not_here(control, lacking) for control in overlay.controls]
-        else:
-            overlays.append(overlay)
+    asked, wishes = read_profile(profile), read_site(site)
+    named = [read_overlay(name) for name in asked.overlays]
+    taken = [item for item in named if item.when is None or _has(wishes, item.when)]
     plan = Plan(
         profile=asked,
-        site=given,
+        site=wishes,
         platform=read_platform(platform),
-        overlays=_in_order(overlays),
-        left_out=tuple(left_out),
+        overlays=_in_order(taken),
+        left_out=tuple(
+            _not_here(control, item) for item in named if item not in taken for control in item.controls
+        ),
         updates=updates,
     )
     _check(plan)
@@ -130,16 +127,16 @@ NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.
 """What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
 
 
-def _not_here(control: Control, lacking: list[str]) -> Control:
-    """Return a control as one that does not apply, for the keys that the site lacks."""
-    keys = ", ".join(lacking)
-    reason = Bilingual(es=f"El archivo del sitio no tiene {keys}.", en=f"The site file has no {keys}.")
+def _has(site: Site, key: str) -> bool:
+    return bool(reduce(getattr, key.split("."), site))
+
+
+def _not_here(control: Control, overlay: Overlay) -> Control:
+    """Return a control of an overlay that the site does not switch on: it does not apply."""
+    reason = Bilingual(
+        es=f"El archivo del sitio no tiene {overlay.when}.", en=f"The site file has no {overlay.when}."
+    )
     return control.model_copy(update={"status": "not-applicable", "reason": reason})
-
-
-def _of_site(site: Site, key: str) -> object:
-    """Return what a site says under a dotted key (`antivirus.mirror`)."""
-    return reduce(getattr, key.split("."), site)
 
 
 def _unique(items: Iterable[str]) -> list[str]:
@@ -195,16 +192,9 @@ def _check(plan: Plan) -> None:
 
 
 def _check_site(plan: Plan) -> None:
-    """Hold what the site asks for against what the profile has, and what overlays need against the site."""
+    """Refuse what the site asks for and the profile lacks."""
     for key, name in NEEDED.items():
-        if _of_site(plan.site, key) and not plan.has(name):
+        if _has(plan.site, key) and not plan.has(name):
             raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
     if plan.site.mail.dns_lists and not plan.profile.values.dns_lists_allowed:
         raise BadInput(f"the site has mail.dns_lists, and {plan.profile.name} allows no DNS lists")
-    for overlay in plan.overlays:
-        for key in overlay.needs:
-            if not _of_site(plan.site, key):
-                raise BadInput(
-                    f"the site file has no {key}, which the overlay '{overlay.name}' of "
-                    f"{plan.profile.name} needs"
-                )

@@ -68,7 +68,6 @@ class ProfileFile(Frozen):
     annex: Literal["A", "B"] | None = None
     extends: str | None = None
     overlays: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     disk_gib: int | None = None
     values: dict[str, Any] = {}
@@ -85,8 +84,6 @@ class Profile(Frozen):
     extends: str | None = None
     """The profile below, which this one's file starts from."""
     overlays: tuple[str, ...] = Field(min_length=1)
-    optional: tuple[str, ...] = ()
-    """Overlays that are taken where the site has the keys that they need."""
     without: tuple[str, ...] = ()
     """Overlays of the profile below that this one leaves out."""
     disk_gib: int = Field(ge=8)
@@ -149,25 +146,18 @@ def _read_file(name: str) -> ProfileFile:
 def _put_on(words: dict[str, Any], file: ProfileFile) -> dict[str, Any]:
     """Return the keys of the profile below with those of a file over them; lists of overlays are joined."""
     own = file.model_dump(exclude_unset=True)
-    joined = {
-        key: tuple(
-            overlay
-            for overlay in dict.fromkeys((*words.get(key, ()), *own.get(key, ())))
-            if overlay not in file.without
-        )
-        for key in ("overlays", "optional")
-    }
+    joined = dict.fromkeys((*words.get("overlays", ()), *file.overlays))
+    overlays = tuple(name for name in joined if name not in file.without)
     values = {**words.get("values", {}), **file.values}
     kept = {key: value for key, value in words.items() if key not in ("extends", "without", "reasons")}
-    return {**kept, **own, **joined, "values": values}
+    return {**kept, **own, "overlays": overlays, "values": values}
 
 
 def _check_reasons(name: str, below: dict[str, Any], file: ProfileFile) -> None:
     """Hold a file's reasons against what it changes: one for each difference, and no other."""
     above = _put_on(below, file)
     changed = {key for key, value in file.values.items() if value != below.get("values", {}).get(key)}
-    for key in ("overlays", "optional"):
-        changed |= set(above[key]) ^ set(below[key])
+    changed |= set(above["overlays"]) ^ set(below["overlays"])
     changed |= {key for key in ("mounts", "disk_gib") if above.get(key) != below.get(key)}
     for key in sorted(changed - set(file.reasons)):
         raise BadInput(f"{_path(name)}: {key} differs from {file.extends} without a reason in [reasons]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -12,11 +11,9 @@ import pytest
 
 from builder.ask.overlay import FOLDER, read_overlay
 from builder.ask.plan import Plan, make_plan
-from builder.ask.profile import FOLDER as PROFILES
 from builder.ask.profile import profile_names
 from builder.ask.site import EXAMPLE
 from builder.make.overlay import collect_members
-from builder.tools.errors import BadInput
 from builder.tools.process import find_program
 
 AMAVIS = "/etc/amavisd/amavisd.conf"
@@ -118,23 +115,15 @@ def test_the_network_is_asked_only_where_the_profile_says_so(profile: str, platf
     assert ("dns_available no" in local) == (not asks)
 
 
-def test_a_mirror_is_demanded_where_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(PROFILES, tmp_path / "profiles")
-    words = 'extends = "clasificado"\noverlays = ["freshclam"]\n'
-    for table in ("title", "reasons.freshclam"):
-        words += f'[{table}]\nes = "x"\nen = "x"\n'
-    (tmp_path / "profiles/prueba.toml").write_text(words, encoding="utf-8")
-    monkeypatch.setattr("builder.ask.profile.FOLDER", tmp_path / "profiles")
-    with pytest.raises(BadInput, match=r"no antivirus\.mirror, which the overlay 'freshclam'"):
-        make_plan("prueba", None, "rhel-8.3")
-    site = tmp_path / "site.toml"
-    mirror = "https://firmas.ejemplo.es/clamav"
+def test_signatures_come_from_the_mirror_that_the_site_has(tmp_path: Path) -> None:
+    site, mirror = tmp_path / "site.toml", "https://firmas.ejemplo.es/clamav"
     site.write_text(
         f'{EXAMPLE.read_text(encoding="utf-8")}\n[antivirus]\nmirror = "{mirror}"\n', encoding="utf-8"
     )
-    conf = render(make_plan("prueba", site, "rhel-8.3"))["/etc/freshclam.conf"]
+    conf = render(make_plan("ens-basica", site, "rhel-8.3"))["/etc/freshclam.conf"]
     assert f"\nPrivateMirror {mirror}\n" in conf
     assert "DatabaseMirror" not in conf
+    assert "/etc/freshclam.conf" not in render(make_plan("ens-basica", None, "rhel-8.3"))
 
 
 PERL = r"""

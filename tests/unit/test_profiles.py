@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.ask.catalogue import overlays_of, read_catalogue, sums
+from builder.ask.catalogue import read_catalogue, sums
 from builder.ask.difference import compare
 from builder.ask.overlay import read_overlay
 from builder.ask.plan import make_plan
@@ -64,23 +64,28 @@ def test_each_stands_on_the_one_below() -> None:
 def test_a_category_holds_the_one_below() -> None:
     """RD 3/2010: what a category asks for, the next one asks for too."""
     for below, above in itertools.pairwise(ALL[:3]):
-        assert set(overlays_of(read_profile(below))) <= set(overlays_of(read_profile(above)))
+        assert set(read_profile(below).overlays) <= set(read_profile(above).overlays)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_optional_waits_for_the_site(name: str, tmp_path: Path) -> None:
-    optional = read_profile(name).optional
-    assert all(read_overlay(each).needs for each in optional)
+def test_what_the_site_switches_on_waits_for_it(name: str, tmp_path: Path) -> None:
+    """The example works for every profile; what it does not switch on does not apply, and says so."""
+    waiting = [each for each in map(read_overlay, read_profile(name).overlays) if each.when]
     plan = make_plan(name, None, "rhel-8.3")
-    assert not [each for each in optional if plan.has(each)]
-    left_out = {control.id: control for control in plan.controls if control.id in ("CCN681-6.5-49",)}
-    assert len(left_out) == len(plan.left_out) == len(optional)
-    for control in left_out.values():
-        assert control.status == "not-applicable"
-        assert control.reason is not None
-        assert control.reason.es == "El archivo del sitio no tiene antivirus.mirror."
-    mirror = site(tmp_path, '\n[antivirus]\nmirror = "https://firmas.ejemplo.es/clamav"\n')
-    assert make_plan(name, mirror, "rhel-8.3").has("freshclam") == (name != "clasificado")
+    assert not [each.name for each in waiting if plan.has(each.name)]
+    left_out = {control.id: control for control in plan.left_out}
+    assert set(left_out) == {control.id for each in waiting for control in each.controls}
+    for each in waiting:
+        for control in each.controls:
+            told = left_out[control.id]
+            assert told.status == "not-applicable"
+            assert told.reason is not None
+            assert told.reason.es == f"El archivo del sitio no tiene {each.when}."
+    mirror = make_plan(
+        name, site(tmp_path, '\n[antivirus]\nmirror = "https://firmas.ejemplo.es/clamav"\n'), "rhel-8.3"
+    )
+    assert mirror.has("freshclam") == (name != "clasificado")
+    assert "CCN681-6.5-49" not in {control.id for control in mirror.left_out}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,7 @@ def test_all_on_one_screen(lang: str) -> None:
 def test_the_difference_has_overlays_values_and_controls_with_reasons() -> None:
     found = {item.name: item for item in compare("ens-basica", "clasificado", read_catalogue())}
     assert (found["tls_level"].first, found["tls_level"].second) == ("may", "encrypt")
-    assert (found["freshclam"].first, found["freshclam"].second) == ("if-the-site-has", None)
+    assert (found["freshclam"].first, found["freshclam"].second) == ("by-the-site", None)
     assert found["CCN681-6.5-49"].reason == found["freshclam"].reason
     assert found["idle_seconds"].reason == read_profile("ens-alta").reasons["idle_seconds"]
     assert [item.name for item in found.values() if item.reason is None] == []

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from builder.ask.difference import Difference, show
+from builder.ask.difference import Difference, has, show
 from builder.ask.profile import Profile
 from builder.ask.reading import Bilingual
 from builder.make.listing.text import columns, word
@@ -55,19 +55,13 @@ def _cells(item: Difference, lang: str) -> list[str]:
 
 def _overlays(profiles: Sequence[Profile], lang: str) -> list[list[str]]:
     """Return a row for each overlay that not every profile has, or has only if the site wants it."""
-    names = dict.fromkeys(name for each in profiles for name in (*each.overlays, *each.optional))
-    rows = [[name, *(word(_has(each, name), lang) for each in profiles)] for name in names]
+    names = dict.fromkeys(name for each in profiles for name in each.overlays)
+    rows = [[name, *(word(has(each, name), lang) for each in profiles)] for name in names]
     return [row for row in rows if set(row[1:]) != {word("always", lang)}]
 
 
-def _has(profile: Profile, overlay: str) -> str:
-    if overlay in profile.overlays:
-        return "always"
-    return "if-the-site-has" if overlay in profile.optional else "none"
-
-
 def _common(profiles: Sequence[Profile], lang: str) -> list[str]:
-    names = [name for name in profiles[0].overlays if all(name in each.overlays for each in profiles)]
+    names = [name for name in profiles[0].overlays if all(has(each, name) == "always" for each in profiles)]
     lines = [f"{word('overlays', lang)}, {word('in-all', lang)}: {' '.join(names)}"]
     if all(each.mounts == profiles[0].mounts for each in profiles):
         lines.append(f"{word('mounts', lang)}, {word('same', lang)}: {_mounts(profiles[0])}")

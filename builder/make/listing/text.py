@@ -21,7 +21,7 @@ WORDS = {
     "controls": Bilingual(es="controles", en="controls"),
     "disk": Bilingual(es="disco", en="disk"),
     "id": Bilingual(es="id", en="id"),
-    "if-the-site-has": Bilingual(es="según el sitio", en="by the site"),
+    "by-the-site": Bilingual(es="según el sitio", en="by the site"),
     "implemented": Bilingual(es="implementado", en="implemented"),
     "in-all": Bilingual(es="en todos", en="in all"),
     "intermediate": Bilingual(es="intermedio", en="intermediate"),
