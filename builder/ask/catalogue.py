@@ -23,7 +23,7 @@ class Entry(Frozen):
 
 
 def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Entry, ...]:
-    """Return all controls, by overlay. A profile has those of its overlays, even where a site leaves some out.
+    """Return all controls, by section. A profile has those of its overlays, also where a site leaves some out.
 
     Args:
         marks: control -> tests, as `read_marks` gives them; without it no test is named.
@@ -32,7 +32,7 @@ def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[
         BadInput: an overlay or a profile is wrong.
     """
     holders = {name: read_profile(name).overlays for name in profile_names()}
-    return tuple(
+    found = (
         Entry(
             control=control,
             overlay=overlay.name,
@@ -43,6 +43,12 @@ def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[
         for overlay in map(read_overlay, overlay_names())
         for control in overlay.controls
     )
+    return tuple(sorted(found, key=_by_section))
+
+
+def _by_section(entry: Entry) -> tuple[list[int], str]:
+    """The guide's sections in their order, then the base system's (600)."""
+    return [int(number) for number in entry.control.section.split(".")], entry.control.id
 
 
 def places(overlay: Overlay, control: Control) -> tuple[str, ...]:

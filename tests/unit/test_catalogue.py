@@ -108,6 +108,27 @@ def test_what_a_control_names_exists() -> None:
     assert wrong == []
 
 
+def test_every_section_of_the_guide_has_its_controls_in_order() -> None:
+    """4 to 6.5.9; 5.2 and 6.1 only describe, the guide itself and what a message is."""
+    asked = [
+        "4",
+        "5",
+        "5.1",
+        "6.2",
+        "6.3",
+        "6.3.1",
+        "6.3.2",
+        "6.3.3",
+        "6.3.4",
+        "6.3.5",
+        "6.4",
+        "6.4.1",
+        "6.4.2",
+    ]
+    asked += ["6.4.3", "6.4.4", "6.5", *(f"6.5.{n}" for n in range(1, 10)), "600"]
+    assert list(dict.fromkeys(entry.control.section for entry in catalogue())) == asked
+
+
 def test_every_control_is_in_a_profile() -> None:
     assert [entry.control.id for entry in catalogue() if not entry.profiles] == []
 
