@@ -23,7 +23,7 @@ class Entry(Frozen):
 
 
 def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Entry, ...]:
-    """Return all controls, by section. A profile has those of its overlays, also where a site leaves some out.
+    """Return all controls, by section. A profile has those of its overlays, a site may leave some out.
 
     Args:
         marks: control -> tests, as `read_marks` gives them; without it no test is named.
