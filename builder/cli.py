@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder import __version__
 from builder.ask import catalogue, requirements
-from builder.ask.difference import compare
+from builder.ask.difference import compare_profiles
 from builder.ask.marks import read_marks
 from builder.ask.plan import Plan, make_plan
 from builder.ask.profile import profile_names, read_profile
@@ -235,7 +235,7 @@ def profiles_verb(arguments: argparse.Namespace) -> int:
 def diff_verb(arguments: argparse.Namespace) -> int:
     """`forja diff`: what differs between two profiles."""
     first, second = arguments.first, arguments.second
-    found = compare(first, second, catalogue.read_catalogue())
+    found = compare_profiles(first, second, catalogue.read_catalogue())
     print(list_differences(found, first, second, form=arguments.format, lang=arguments.lang))
     return ExitCode.OK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -46,9 +47,13 @@ def read_catalogue(marks: Mapping[str, tuple[str, ...]] | None = None) -> tuple[
     return tuple(sorted(found, key=_by_section))
 
 
-def _by_section(entry: Entry) -> tuple[list[int], str]:
-    """The guide's sections in their order, then the base system's (600)."""
-    return [int(number) for number in entry.control.section.split(".")], entry.control.id
+def _by_section(entry: Entry) -> tuple[list[str], list[str]]:
+    """Numbers by their size: 6.5.10 comes after 6.5.9, and the base system's 600 after the guide."""
+    section, name = (
+        [part.zfill(6) if part.isdigit() else part for part in re.findall(r"\d+|\D+", text)]
+        for text in (entry.control.section, entry.control.id)
+    )
+    return section, name
 
 
 def places(overlay: Overlay, control: Control) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ class Control(Frozen):
     """One thing asked for: its id, the section of its source, what is asked, and how the project answers."""
 
     id: str = Field(pattern=r"^[A-Z0-9]+(?:[.-][A-Za-z0-9]+)+$")
-    section: str = Field(pattern=r"^\d+(\.\d+)*$")
+    section: str
     """Section of CCN-STIC-681, such as "6.5.4"; for the base system, of the series CCN-STIC-600."""
     title: Bilingual
     status: Literal["implemented", "manual", "not-applicable"] = "implemented"

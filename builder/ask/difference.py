@@ -25,7 +25,7 @@ class Difference(Frozen):
     """Of a control: what is asked."""
 
 
-def compare(first: str, second: str, catalogue: Iterable[Entry]) -> tuple[Difference, ...]:
+def compare_profiles(first: str, second: str, catalogue: Iterable[Entry]) -> tuple[Difference, ...]:
     """Return what differs between two profiles, with the reasons of those between them.
 
     Raises:

@@ -25,8 +25,8 @@ class Plan(Frozen):
     site: Site
     platform: Platform
     overlays: tuple[Overlay, ...]
-    left_out: tuple[Control, ...] = ()
-    """Controls of overlays that the profile names and the site does not switch on: they do not apply here."""
+    left_out: tuple[Overlay, ...] = ()
+    """Overlays that the profile names and the site does not switch on: their controls do not apply here."""
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
 
@@ -88,7 +88,7 @@ class Plan(Frozen):
     @property
     def controls(self) -> list[Control]:
         """Controls of all overlays, in their order, and those left out."""
-        return [*(control for overlay in self.overlays for control in overlay.controls), *self.left_out]
+        return [control for overlay in (*self.overlays, *self.left_out) for control in overlay.controls]
 
     def networks(self, port: Port) -> tuple[Network, ...]:
         """Return the site's networks that may reach a port."""
@@ -114,9 +114,7 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
         site=wishes,
         platform=read_platform(platform),
         overlays=_in_order(taken),
-        left_out=tuple(
-            _not_here(control, item) for item in named if item not in taken for control in item.controls
-        ),
+        left_out=tuple(_not_here(item) for item in named if item not in taken),
         updates=updates,
     )
     _check(plan)
@@ -131,12 +129,15 @@ def _has(site: Site, key: str) -> bool:
     return bool(reduce(getattr, key.split("."), site))
 
 
-def _not_here(control: Control, overlay: Overlay) -> Control:
-    """Return a control of an overlay that the site does not switch on: it does not apply."""
+def _not_here(overlay: Overlay) -> Overlay:
+    """Return an overlay that the site does not switch on, with controls that do not apply."""
     reason = Bilingual(
         es=f"El archivo del sitio no tiene {overlay.when}.", en=f"The site file has no {overlay.when}."
     )
-    return control.model_copy(update={"status": "not-applicable", "reason": reason})
+    changes = {"status": "not-applicable", "reason": reason}
+    return overlay.model_copy(
+        update={"controls": tuple(control.model_copy(update=changes) for control in overlay.controls)}
+    )
 
 
 def _unique(items: Iterable[str]) -> list[str]:
