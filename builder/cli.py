@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from builder import __version__
+from builder.ask import catalogue, requirements
+from builder.ask.difference import compare_profiles
+from builder.ask.marks import read_marks
 from builder.ask.plan import Plan, make_plan
 from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
@@ -20,6 +23,7 @@ from builder.make.image import Resources
 from builder.make.image import Way as ImageWay
 from builder.make.inspection import check_medium, to_json, to_lines
 from builder.make.kickstart import write_kickstart
+from builder.make.listing import list_controls, list_differences, list_profiles, list_requirements
 from builder.make.medium import Way as MediumWay
 from builder.make.overlay import write_overlay
 from builder.make.report import write_reports
@@ -115,8 +119,18 @@ def make_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--format", choices=["text", "json"], default="text", help="of what --compare prints")
     _lang(report)
-    profiles = _verb(verbs, "profiles", profiles_verb, "the profiles there are")
+    controls = _verb(verbs, "controls", controls_verb, "what is asked, how it is answered, and what sees it")
+    controls.add_argument("profile", nargs="?", metavar="PROFILE", help="of this profile only")
+    controls.add_argument("--ccn", action="store_true", help="CCN's requirements for the system instead")
+    _format(controls, "table", "csv", "json")
+    _lang(controls)
+    profiles = _verb(verbs, "profiles", profiles_verb, "the profiles there are, side by side")
     _lang(profiles)
+    diff = _verb(verbs, "diff", diff_verb, "what differs between two profiles, and why")
+    diff.add_argument("first", metavar="PROFILE", help="see `forja profiles`")
+    diff.add_argument("second", metavar="PROFILE", help="the one to compare it with")
+    _format(diff, "table", "json")
+    _lang(diff)
     signatures = _verb(
         verbs, "signatures", signatures_verb, "what virus signatures are, and whether they are whole"
     )
@@ -221,11 +235,31 @@ def report_verb(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def controls_verb(arguments: argparse.Namespace) -> int:
+    """`forja controls`: the matrix of controls, or CCN's requirements with our answers."""
+    words = {"form": arguments.format, "lang": arguments.lang}
+    if arguments.ccn:
+        rows = requirements.read_requirements()
+        print(list_requirements(rows, requirements.sums(rows), **words))
+        return ExitCode.OK
+    entries = catalogue.read_catalogue(read_marks())
+    shown = catalogue.of_profile(entries, arguments.profile) if arguments.profile else entries
+    print(list_controls(shown, catalogue.sums(entries), **words))
+    return ExitCode.OK
+
+
 def profiles_verb(arguments: argparse.Namespace) -> int:
-    """`forja profiles`: name, annex and title of each profile."""
-    for name in profile_names():
-        profile = read_profile(name)
-        print(f"{name}\t{profile.annex}\t{profile.title.in_language(arguments.lang)}")
+    """`forja profiles`: all profiles, a column each."""
+    profiles = [read_profile(name) for name in profile_names()]
+    print(list_profiles(profiles, catalogue.sums(catalogue.read_catalogue()), lang=arguments.lang))
+    return ExitCode.OK
+
+
+def diff_verb(arguments: argparse.Namespace) -> int:
+    """`forja diff`: what differs between two profiles."""
+    first, second = arguments.first, arguments.second
+    found = compare_profiles(first, second, catalogue.read_catalogue())
+    print(list_differences(found, first, second, form=arguments.format, lang=arguments.lang))
     return ExitCode.OK
 
 
@@ -336,6 +370,10 @@ def _folders(parser: argparse.ArgumentParser) -> None:
 def _firmware(parser: argparse.ArgumentParser) -> None:
     kinds = [kind.value for kind in FirmwareKind]
     parser.add_argument("--firmware", choices=kinds, default="bios", help="what the machine boots with")
+
+
+def _format(parser: argparse.ArgumentParser, *forms: str) -> None:
+    parser.add_argument("--format", choices=forms, default="table", help="how it is printed")
 
 
 def _lang(parser: argparse.ArgumentParser) -> None:

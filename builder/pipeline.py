@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.ask.plan import Plan
+from builder.ask.profile import FOLDER as PROFILES
+from builder.ask.profile import lineage
 from builder.ask.reading import REPOSITORY
 from builder.ask.site import EXAMPLE
 from builder.make import image as image_stage
@@ -317,7 +319,7 @@ def record_manifest(request: Request, room: Room, original: Original, findings: 
     inputs = {
         "iso": original.path,
         "site": request.site or EXAMPLE,
-        "profile": REPOSITORY / "kickstarts" / "profiles" / f"{plan.profile.name}.toml",
+        **{f"profile:{name}": PROFILES / f"{name}.toml" for name in lineage(plan.profile.name)},
         "platform": REPOSITORY / "kickstarts" / "platforms" / f"{plan.platform.name}.toml",
         **{
             f"overlay:{overlay.name}:{path.relative_to(overlay.folder)}": path

@@ -12,7 +12,7 @@ from builder.ask.control import Control
 from builder.ask.overlay import Overlay, Port, read_overlay
 from builder.ask.platform import Platform, read_platform
 from builder.ask.profile import Profile, read_profile
-from builder.ask.reading import Frozen
+from builder.ask.reading import Bilingual, Frozen
 from builder.ask.site import Site, read_site
 from builder.ask.words import Network
 from builder.tools.errors import BadInput
@@ -25,6 +25,8 @@ class Plan(Frozen):
     site: Site
     platform: Platform
     overlays: tuple[Overlay, ...]
+    left_out: tuple[Overlay, ...] = ()
+    """Overlays that the profile names and the site does not switch on: their controls do not apply here."""
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
 
@@ -85,8 +87,8 @@ class Plan(Frozen):
 
     @property
     def controls(self) -> list[Control]:
-        """Controls of all overlays, in their order."""
-        return [control for overlay in self.overlays for control in overlay.controls]
+        """Controls of all overlays, in their order, and those left out."""
+        return [control for overlay in (*self.overlays, *self.left_out) for control in overlay.controls]
 
     def networks(self, port: Port) -> tuple[Network, ...]:
         """Return the site's networks that may reach a port."""
@@ -104,13 +106,15 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
-    asked = read_profile(profile)
-    overlays = _in_order([read_overlay(name) for name in asked.overlays])
+    asked, wishes = read_profile(profile), read_site(site)
+    named = [read_overlay(name) for name in asked.overlays]
+    taken = [item for item in named if item.when is None or _has(wishes, item.when)]
     plan = Plan(
         profile=asked,
-        site=read_site(site),
+        site=wishes,
         platform=read_platform(platform),
-        overlays=overlays,
+        overlays=_in_order(taken),
+        left_out=tuple(_not_here(item) for item in named if item not in taken),
         updates=updates,
     )
     _check(plan)
@@ -119,6 +123,21 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
 
 NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"}
 """What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
+
+
+def _has(site: Site, key: str) -> bool:
+    return bool(reduce(getattr, key.split("."), site))
+
+
+def _not_here(overlay: Overlay) -> Overlay:
+    """Return an overlay that the site does not switch on, with controls that do not apply."""
+    reason = Bilingual(
+        es=f"El archivo del sitio no tiene {overlay.when}.", en=f"The site file has no {overlay.when}."
+    )
+    changes = {"status": "not-applicable", "reason": reason}
+    return overlay.model_copy(
+        update={"controls": tuple(control.model_copy(update=changes) for control in overlay.controls)}
+    )
 
 
 def _unique(items: Iterable[str]) -> list[str]:
@@ -155,17 +174,7 @@ def _check(plan: Plan) -> None:
         twice = [item for item, count in Counter(items).items() if count > 1]
         if twice:
             raise BadInput(f"the {what} {twice[0]} is there twice in {plan.name}")
-    for key, name in NEEDED.items():
-        if reduce(getattr, key.split("."), plan.site) and not plan.has(name):
-            raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
-    for overlay in plan.overlays:
-        for key in overlay.needs:
-            section, _, name = key.partition(".")
-            if not getattr(getattr(plan.site, section), name):
-                raise BadInput(
-                    f"the site file has no {key}, which the overlay '{overlay.name}' of "
-                    f"{plan.profile.name} needs"
-                )
+    _check_site(plan)
     known = {control.id for control in plan.controls}
     for overlay in plan.overlays:
         for entry in (*overlay.files, *overlay.dirs):
@@ -181,3 +190,12 @@ def _check(plan: Plan) -> None:
             f"kickstarts/profiles/{plan.profile.name}.toml: mounts: need {needed} MiB, "
             f"more than disk_gib = {plan.profile.disk_gib} gives"
         )
+
+
+def _check_site(plan: Plan) -> None:
+    """Refuse what the site asks for and the profile lacks."""
+    for key, name in NEEDED.items():
+        if _has(plan.site, key) and not plan.has(name):
+            raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
+    if plan.site.mail.dns_lists and not plan.profile.values.dns_lists_allowed:
+        raise BadInput(f"the site has mail.dns_lists, and {plan.profile.name} allows no DNS lists")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,17 +47,34 @@ def read_toml(path: Path, model: type[ModelT], *, what: str, **given: Any) -> Mo
         BadInput: it is missing, is no TOML, or a key is unknown, missing or wrong; the message
             names every such key.
     """
+    return fill(model, {**load_toml(path, what=what), **given}, path, what=what)
+
+
+def load_toml(path: Path, *, what: str) -> dict[str, Any]:
+    """Return what a TOML file says, unchecked.
+
+    Raises:
+        BadInput: it is missing, or is no TOML.
+    """
     try:
         with path.open("rb") as file:
-            raw = tomllib.load(file)
+            return tomllib.load(file)
     except FileNotFoundError as error:
         raise BadInput(f"the {what} file {path} does not exist", hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not valid TOML: {error}", hint="correct that line") from error
     except OSError as error:
         raise BadInput(f"the {what} file {path} can't be read: {error.strerror}") from error
+
+
+def fill(model: type[ModelT], words: Mapping[str, Any], path: Path, *, what: str) -> ModelT:
+    """Return a record filled with what `path` says.
+
+    Raises:
+        BadInput: a key is unknown, missing or wrong; the message names every such key.
+    """
     try:
-        return model.model_validate({**raw, **given})
+        return model.model_validate(dict(words))
     except ValidationError as error:
         raise BadInput(
             f"{path}: {explain(error)}", hint=f"see docs/reference/{what}.md for the keys"

@@ -11,6 +11,7 @@ from builder.ask.reading import REPOSITORY, Frozen, read_toml
 from builder.ask.words import (
     Address,
     CryptHash,
+    DnsAnswers,
     DomainName,
     Fingerprint,
     FullName,
@@ -108,6 +109,21 @@ class MailRoute(Frozen):
     next_hop: NextHop
 
 
+class DnsList(Frozen):
+    """`[[mail.dns_lists]]`: a DNS list that postscreen asks about unknown clients (guide 6.5.7)."""
+
+    zone: DomainName
+    answers: DnsAnswers | None = None
+    """The answers that count, as postscreen_dnsbl_sites writes them; all when there is none."""
+    weight: int = Field(default=1, ge=-100, le=100)
+    """What an answer adds to a client's score; less than zero for a list of trusted ones."""
+
+    @property
+    def entry(self) -> str:
+        """The list as postscreen_dnsbl_sites writes it."""
+        return f"{self.zone}{f'={self.answers}' if self.answers else ''}*{self.weight}"
+
+
 class MailSettings(Frozen):
     """`[mail]`: who may use the relay, for which domains, and where mail goes (guide 6.4)."""
 
@@ -123,6 +139,10 @@ class MailSettings(Frozen):
     """Indirect delivery (guide 6.4.2); None delivers directly by MX."""
     routes: tuple[MailRoute, ...] = ()
     """Postfix's transport table (guide 6.4.2): the inner servers of `relay_domains`, closed networks."""
+    dns_lists: tuple[DnsList, ...] = ()
+    """DNS lists for postscreen, where the profile allows them."""
+    dns_lists_threshold: int = Field(default=1, ge=1, le=100)
+    """The score from which a client is refused."""
     message_limit_mib: int = Field(default=25, ge=1, le=200)
 
     @field_validator("networks")
@@ -140,6 +160,13 @@ class MailSettings(Frozen):
         if twice:
             raise ValueError(f"the domain '{twice[0]}' has two ways")
         return value
+
+    @model_validator(mode="after")
+    def _lists_can_reach_the_threshold(self) -> Self:
+        reached = sum(max(item.weight, 0) for item in self.dns_lists)
+        if self.dns_lists and reached < self.dns_lists_threshold:
+            raise ValueError(f"dns_lists_threshold is more than all lists together give ({reached})")
+        return self
 
 
 class TlsSettings(Frozen):

@@ -113,6 +113,21 @@ NextHop = Annotated[str, AfterValidator(_next_hop)]
 """A relayhost as postconf(5) writes it: a name or address, in [] to skip the MX look-up, with a port."""
 
 
+def _dns_answers(value: str) -> str:
+    octet = r"(?:\d{1,3}|\[\d{1,3}(?:\.\.\d{1,3})?(?:;\d{1,3}(?:\.\.\d{1,3})?)*\])"
+    if not re.fullmatch(rf"127(?:\.{octet}){{3}}", value):
+        raise ValueError("must be answers of a DNS list such as 127.0.0.[2..11]")
+    if any(int(number) > 255 for number in re.findall(r"\d+", value)):
+        raise ValueError("has a number over 255")
+    if any(int(low) > int(high) for low, high in re.findall(r"(\d+)\.\.(\d+)", value)):
+        raise ValueError("has a range that runs backwards")
+    return value
+
+
+DnsAnswers = Annotated[str, AfterValidator(_dns_answers)]
+"""A filter of postscreen_dnsbl_sites (postconf(5)): an address of 127/8, with numbers and ranges in []."""
+
+
 def _time_source(value: str) -> str:
     try:
         ipaddress.IPv4Address(value)

@@ -56,9 +56,12 @@ class Guest:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--guest", help="context file of the guest, as `forja verify` writes it")
+    parser.addoption("--marks", help="file to write the controls of every test to; nothing is run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--marks"):
+        return
     path = config.getoption("--guest")
     if path is None:
         raise pytest.UsageError("tests/image needs a booted image: run 'forja verify IMAGE'")
@@ -74,6 +77,10 @@ FOUND = pytest.StashKey[dict[str, dict[str, Any]]]()
 SEEN = pytest.StashKey[list[str]]()
 
 
+def implemented(plan: Plan) -> set[str]:
+    return {control.id for control in plan.controls if control.status == "implemented"}
+
+
 def controls_of(item: pytest.Item) -> list[str]:
     return [name for mark in item.iter_markers("control") for name in mark.args]
 
@@ -83,11 +90,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Those marked `long` are kept only where they were asked for.
     """
-    known = {control.id for control in config.stash[PLAN].controls}
-    wanted = set(config.stash[CONTEXT]["controls"]) or known
     for item in items:
         if not controls_of(item):
             raise pytest.UsageError(f"{item.nodeid} names no control")
+    if marks := config.getoption("--marks"):
+        Path(marks).write_text(json.dumps([[item.nodeid, controls_of(item)] for item in items]))
+        return
+    known = implemented(config.stash[PLAN])
+    wanted = set(config.stash[CONTEXT]["controls"]) or known
     long = config.stash[CONTEXT].get("long", False)
     kept = [
         item
@@ -112,7 +122,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
     report: pytest.TestReport = yield
     plan = item.config.stash[PLAN]
-    known = {control.id for control in plan.controls}
+    known = implemented(plan)
     finding = item.config.stash[FOUND].setdefault(
         item.nodeid,
         {

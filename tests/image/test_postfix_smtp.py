@@ -241,6 +241,15 @@ def test_no_dns_lists_without_internet(plan: Plan, main_cf: dict[str, str], seen
     assert main_cf["postscreen_dnsbl_action"] == "enforce"
 
 
+@pytest.mark.control("CCN681-6.5.7-09")
+def test_dns_lists_are_those_of_the_site(plan: Plan, main_cf: dict[str, str], seen: Seen) -> None:
+    seen({name: value for name, value in main_cf.items() if name.startswith("postscreen_dnsbl_")})
+    asked = [item.strip() for item in main_cf["postscreen_dnsbl_sites"].split(",") if item.strip()]
+    assert asked == [item.entry for item in plan.site.mail.dns_lists]
+    assert plan.profile.values.dns_lists_allowed or not asked
+    assert main_cf["postscreen_dnsbl_threshold"] == str(plan.site.mail.dns_lists_threshold)
+
+
 PLAIN = "Subject: prueba\nMIME-Version: 1.0\n"
 PART = (
     'Content-Type: multipart/mixed; boundary="x"\n\n'

@@ -11,12 +11,13 @@ from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
 from builder.ask.plan import Plan, make_plan
+from builder.ask.profile import profile_names
 from builder.make.kickstart import check_kickstart, render_kickstart, render_storage, write_kickstart
 
 
-@pytest.fixture(scope="module")
-def plan() -> Plan:
-    return make_plan("clasificado", None, "rhel-8.3")
+@pytest.fixture(scope="module", params=profile_names())
+def plan(request: pytest.FixtureRequest) -> Plan:
+    return make_plan(request.param, None, "rhel-8.3")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,10 @@ def parse(text: str, storage: str) -> KickstartParser:
     return parser
 
 
-def test_it_is_valid_for_both_platforms() -> None:
+@pytest.mark.parametrize("profile", profile_names())
+def test_it_is_valid_for_both_platforms(profile: str) -> None:
     for platform in ("rhel-8.3", "laboratorio"):
-        plan = make_plan("clasificado", None, platform)
+        plan = make_plan(profile, None, platform)
         storage = render_storage(plan)
         assert check_kickstart(render_kickstart(plan, storage), storage) == []
 

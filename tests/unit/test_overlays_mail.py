@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from builder.ask.overlay import FOLDER
 from builder.ask.plan import NEEDED, Plan, make_plan
 from builder.ask.profile import FOLDER as PROFILES
+from builder.ask.profile import profile_names
 from builder.ask.site import EXAMPLE
 from builder.make.overlay import Member, collect_members
 from builder.tools.errors import BadInput
@@ -43,9 +45,9 @@ def settings(content: str, separator: str | None = None) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-@pytest.fixture(scope="module")
-def rhel() -> dict[str, Member]:
-    return files(make_plan("clasificado", None, "rhel-8.3"))
+@pytest.fixture(scope="module", params=profile_names())
+def rhel(request: pytest.FixtureRequest) -> dict[str, Member]:
+    return files(make_plan(request.param, None, "rhel-8.3"))
 
 
 # --- SPF and DKIM ---------------------------------------------------------------------------------
@@ -299,11 +301,12 @@ def test_an_account_is_one_persons(tmp_path: Path) -> None:
 
 
 def test_a_wish_without_its_overlay_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = (PROFILES / "clasificado.toml").read_text(encoding="utf-8")
+    shutil.copytree(PROFILES, tmp_path / "profiles")
+    path = tmp_path / "profiles/ens-basica.toml"
+    profile = path.read_text(encoding="utf-8")
     for name in NEEDED.values():
         profile = profile.replace(f', "{name}"', "")
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles/clasificado.toml").write_text(profile, encoding="utf-8")
+    path.write_text(profile, encoding="utf-8")
     monkeypatch.setattr("builder.ask.profile.FOLDER", tmp_path / "profiles")
     with pytest.raises(BadInput, match="the site has roles, for which clasificado lacks the overlay 'roles'"):
         make_plan("clasificado", None, "rhel-8.3")

@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 from builder.ask.plan import make_plan
+from builder.ask.profile import profile_names
 from builder.make.kickstart import write_kickstart
 
 SECTION = re.compile(r"(?ms)^%(pre|pre-install|post|onerror)\b([^\n]*)\n(.*?)^%end$")
 
 
 @pytest.mark.parametrize("platform", ["rhel-8.3", "laboratorio"])
-def test_every_script_of_the_kickstart_is_clean(platform: str, tmp_path: Path) -> None:
-    plan = make_plan("clasificado", None, platform)
+@pytest.mark.parametrize("profile", profile_names())
+def test_every_script_of_the_kickstart_is_clean(profile: str, platform: str, tmp_path: Path) -> None:
+    plan = make_plan(profile, None, platform)
     text = write_kickstart(plan, tmp_path / "x.ks").read_text(encoding="utf-8")
     sections = SECTION.findall(text)
     assert len(sections) >= 3

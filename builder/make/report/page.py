@@ -80,7 +80,7 @@ def make_sections(plan: Plan, findings: Findings, words: Words) -> list[Section]
             findings=tuple(findings.of(control.id)),
             places=_places(plan, control),
         )
-        for overlay in plan.overlays
+        for overlay in (*plan.overlays, *plan.left_out)
         for control in overlay.controls
     ]
     by_number: dict[str, list[Row]] = {}
