@@ -1,4 +1,4 @@
-"""The overlays accounts and sshd, rendered: PAM's stacks in order, and nothing that RHEL 8.3 does not know."""
+"""The overlays accounts and sshd, rendered: PAM's stacks in order, nothing that RHEL 8.3 lacks."""
 
 from __future__ import annotations
 
