@@ -70,7 +70,8 @@ def trial(plan: Any, host: Any) -> dict[str, str]:
     as_user = f"runuser -u {TRIED} --"
 
     def change(new: str, old: str = second) -> str:
-        return f"printf '%s\\n' '{old}'{f" '{new}'" * 5} | {as_user} passwd; echo code $?"
+        given = " ".join(f"'{word}'" for word in (old, *[new] * 5))
+        return f"printf '%s\\n' {given} | {as_user} passwd; echo code $?"
 
     def become(password: str) -> str:
         return f"echo '{password}' | {as_user} su {TRIED} -c 'echo became'; echo code $?"
