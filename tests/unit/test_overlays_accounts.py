@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from builder.ask.plan import Plan, make_plan
 from builder.make.overlay import Member, collect_members
+from builder.tools.process import find_program
 
 ROOT = Path(__file__).parents[2]
 FORJA = "/etc/authselect/custom/forja"
@@ -200,12 +200,13 @@ def test_settings_are_those_that_rhel_8_3_knows(plan: Plan, tree: dict[str, Memb
 # --- sudo, sessions, accounts --------------------------------------------------------------------
 
 
-@pytest.mark.skipif(shutil.which("visudo", path="/usr/sbin:/usr/bin") is None, reason="no visudo here")
+@pytest.mark.skipif(find_program("visudo") is None, reason="sudo is not installed here")
 def test_sudoers_is_well_formed(plan: Plan, tree: dict[str, Member], tmp_path: Path) -> None:
     path = tmp_path / "sudoers"
     path.write_text(text(tree, plan, "/etc/sudoers").replace("#includedir", "# includedir"))
-    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
-    done = subprocess.run([str(visudo), "-c", "-f", path], text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        [str(find_program("visudo")), "-c", "-f", path], text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
