@@ -46,6 +46,8 @@ class Tools(Frozen):
     """Shell command that prints every installed package as name-epoch:version-release.arch, in any order."""
     list_initramfs: str
     """Command that lists the files of an initramfs."""
+    select_pam: str
+    """Shell command that makes the PAM stack of the overlay `accounts` the one that programs use."""
 
 
 class Platform(Frozen):
@@ -69,6 +71,8 @@ class Platform(Frozen):
     """Prefix of a RHEL path -> prefix here."""
     not_shown: dict[str, Bilingual] = {}
     """What this platform can't show (selinux, rpm, ...) and why: such checks are *no verificado*."""
+    needless_accounts: tuple[str, ...] = ()
+    """System accounts that come with the system and that nothing here uses."""
     own_services: tuple[str, ...] = ()
     """Units that this platform needs enabled besides those that the overlays name."""
 

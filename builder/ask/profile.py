@@ -36,6 +36,13 @@ class Values(Frozen):
     """Postfix security level on port 25, server and client."""
     password_max_days: int = Field(ge=1, le=365)
     password_min_days: int = Field(ge=0, le=30)
+    password_min_length: int = Field(ge=12, le=64)
+    password_history: int = Field(ge=1, le=400)
+    """Earlier passwords that are remembered and refused."""
+    lockout_attempts: int = Field(ge=3, le=8)
+    """Wrong passwords within 15 minutes that lock an account."""
+    lockout_seconds: int = Field(ge=0, le=604800)
+    """How long it stays locked; 0: until an administrator unlocks it."""
     idle_seconds: int = Field(ge=60, le=3600)
     log_days: int = Field(ge=30)
     spam_network_tests: bool

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import pytest
+
 RECORD, UNIT = "\x1e", "\x1f"
 ASK_DNF = """\
 first=$(head -n 1 "$(command -v dnf)")
@@ -57,6 +59,11 @@ def ask(host: Any, commands: dict[str, str]) -> dict[str, str]:
         answers[name] = text.rstrip("\n")
     assert list(answers) == [*commands, "end"], f"the guest did not answer everything: {result.stderr}"
     return answers
+
+
+def by_control(table: dict[str, Any]) -> list[Any]:
+    """Return a parameter for each control of a table, marked with it."""
+    return [pytest.param(value, id=name, marks=pytest.mark.control(name)) for name, value in table.items()]
 
 
 def new_password() -> str:

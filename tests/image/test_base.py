@@ -84,10 +84,6 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
             "issue": "cat /etc/issue",
             "motd": "cat /etc/motd",
             "sockets": "ss -H -tuln",
-            "modes": "stat -c '%n %a %U:%G' /etc/passwd /etc/group /etc/shadow /etc/gshadow"
-            " /etc/ssh/sshd_config /etc/crontab /etc/cron.d /etc/cron.hourly"
-            " /etc/cron.daily /etc/cron.weekly /etc/cron.monthly /etc/cron.allow;"
-            " ls /etc/cron.deny /etc/at.deny 2>&1; cat /etc/cron.allow",
             "stray": "find / /home /var /var/log /var/spool/postfix /etc/postfix -xdev"
             " \\( -path /proc -o -path /sys -o -path /run \\) -prune -o"
             " \\( -nouser -o -nogroup -o -type f -perm -0002 -o -type d -perm -0002 ! -perm -1000 \\) -print",
@@ -136,26 +132,6 @@ def sysctl(host: Any) -> dict[str, str]:
 
 
 # --- Files ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.control("RHEL-FILE-01", "RHEL-FILE-02", "RHEL-SSHD-08")
-def test_modes_of_account_and_cron_files(facts: dict[str, str], seen: Any) -> None:
-    found = {
-        line.split()[0]: line.split()[1:] for line in facts["modes"].splitlines() if line.count(" ") == 2
-    }
-    seen(facts["modes"])
-    for name in ("/etc/passwd", "/etc/group"):
-        assert found[name] == ["644", "root:root"]
-    for name in ("/etc/shadow", "/etc/gshadow"):
-        mode, owner = found[name]
-        assert owner in ("root:root", "root:shadow")
-        assert int(mode, 8) & ~(0o640 if owner == "root:shadow" else 0o600) == 0
-    for name in ("/etc/ssh/sshd_config", "/etc/crontab", "/etc/cron.allow"):
-        assert found[name] == ["600", "root:root"]
-    for name in ("d", "hourly", "daily", "weekly", "monthly"):
-        assert found[f"/etc/cron.{name}"] == ["700", "root:root"]
-    assert facts["modes"].count("No such file") == 2, "cron.deny or at.deny exists"
-    assert facts["modes"].splitlines()[-1] == "root"
 
 
 @pytest.mark.control("RHEL-FILE-03", "RHEL-AUDIT-15", "RHEL-AUDIT-16")

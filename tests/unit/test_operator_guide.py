@@ -65,6 +65,7 @@ MADE_LATER = {
     "/etc/ssh/ssh_host_ecdsa_key",
     "/etc/postfix/relay_recipients",  # by the guide itself
     "/etc/postfix/tls_policy",
+    "/etc/tmpfiles.d/desbloqueo.conf",
 }
 """What the first boot, the site or the guide's own steps bring."""
 
