@@ -1,6 +1,6 @@
 #!/bin/sh
-# What files alone can't do: accounts that exist already, files that packages own, the set of enabled units, and the
-# initramfs. Runs in the target, in a chroot, with no network and systemd not running.
+# What files alone can't do: accounts that exist already, files that packages own, and the set of enabled
+# units. Runs in the target, in a chroot, with no network and systemd not running.
 set -eu
 . /usr/lib/forja/platform.env
 export SYSTEMD_OFFLINE=1
@@ -51,15 +51,3 @@ ssh-keygen -q -t ed25519 -N '' -f "$work/key"
 mkdir -p /run/sshd # Debian's sshd wants it even for a test
 sshd=$(command -v sshd || echo /usr/sbin/sshd)
 "$sshd" -t -h "$work/key" || fail "/etc/ssh/sshd_config"
-
-# --- Initramfs ----------------------------------------------------------------
-# Only where dracut makes it; the laboratory's has the drivers already, and a test looks into both.
-if command -v dracut > /dev/null; then
-    dracut --force --regenerate-all
-    for image in /boot/initramfs-*.img; do
-        "$FORJA_LIST_INITRAMFS" "$image" > "$work/content"
-        for driver in hv_vmbus hv_storvsc hv_netvsc virtio_blk virtio_scsi; do
-            grep -q "/$driver\.ko" "$work/content" || fail "$image no contiene $driver"
-        done
-    done
-fi
