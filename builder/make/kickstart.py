@@ -24,10 +24,10 @@ KERNEL_ARGUMENTS = (
     "audit=1 audit_backlog_limit=8192 page_poison=1 vsyscall=none module.sig_enforce=1"
     " net.ifnames=0 biosdevname=0 console=ttyS0,115200 console=tty0"
 )
-"""Of the image: auditing from the first process on; freed memory, with mail in it, is overwritten; no page at a
-fixed address that programs jump to; only signed modules; one interface name on every hypervisor; both consoles.
+"""Of the image: auditing from the first process on; freed memory, with mail in it, is overwritten; no page at
+a fixed address that programs jump to; only signed modules; one interface name everywhere; both consoles.
 
-Not here: pti=on (the kernel knows which processors need it), slub_debug=P (every allocation would go the slow way).
+Not here: pti=on (the kernel knows which processors need it), slub_debug=P (makes every allocation slow).
 """
 
 

@@ -256,9 +256,7 @@ def test_drops_are_logged(facts: dict[str, str], rules: list[dict[str, Any]], se
 
 
 @pytest.mark.control("RHEL-FIREWALL-06")
-def test_nothing_over_ipv6(
-    plan: Any, rules: list[dict[str, Any]], facts: dict[str, str], seen: Any
-) -> None:
+def test_nothing_over_ipv6(plan: Any, rules: list[dict[str, Any]], facts: dict[str, str], seen: Any) -> None:
     accepted = [
         rule["expr"]
         for rule in rules
