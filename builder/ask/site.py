@@ -60,6 +60,8 @@ class NetworkSettings(Frozen):
     address: Interface
     gateway: Address
     dns: tuple[Address, ...] = Field(min_length=1, max_length=3)
+    ipv6: bool = False
+    """Whether the system speaks IPv6 at all; its addresses are given by hand."""
 
     @model_validator(mode="after")
     def _gateway_is_a_neighbour(self) -> Self:

@@ -21,9 +21,14 @@ from builder.tools.templates import text_templates
 FOLDER = REPOSITORY / "kickstarts"
 STORAGE_FILE = "/tmp/forja-storage.ks"  # noqa: S108 - in the installer's memory, not on this host
 KERNEL_ARGUMENTS = (
-    "audit=1 audit_backlog_limit=8192 net.ifnames=0 biosdevname=0 console=ttyS0,115200 console=tty0"
+    "audit=1 audit_backlog_limit=8192 page_poison=1 vsyscall=none module.sig_enforce=1"
+    " net.ifnames=0 biosdevname=0 console=ttyS0,115200 console=tty0"
 )
-"""Of the image: auditing from the first process on; one interface name on every hypervisor; both consoles."""
+"""Of the image: auditing from the first process on; freed memory, with mail in it, is overwritten; no page at
+a fixed address that programs jump to; only signed modules; one interface name everywhere; both consoles.
+
+Not here: pti=on (the kernel knows which processors need it), slub_debug=P (makes every allocation slow).
+"""
 
 
 def write_kickstart(plan: Plan, path: Path) -> Path:

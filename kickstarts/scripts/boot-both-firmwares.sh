@@ -24,7 +24,9 @@ set prefix=(\$dev)/$FORJA_GRUB_DIR
 export prefix
 configfile \$prefix/grub.cfg
 STUB
+chmod 0700 "$grub"
 chmod 0600 "$grub/grub.cfg" "$grub/user.cfg"
+if [ -e "$grub/grubenv" ]; then chmod 0600 "$grub/grubenv"; fi
 test -s /boot/efi/EFI/BOOT/BOOTX64.EFI
 test -s "$grub/i386-pc/core.img"
 grep -q '^GRUB2_PASSWORD=grub\.pbkdf2' "$grub/user.cfg"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What files alone can't do: repositories of packages, the set of enabled units, and the initramfs. Runs in the target, in
-# a chroot, with no network and systemd not running.
+# What files alone can't do: repositories of packages, and the set of enabled units. Runs in the target, in a chroot,
+# with no network and systemd not running.
 set -eu
 . /usr/lib/forja/platform.env
 export SYSTEMD_OFFLINE=1
@@ -24,17 +24,3 @@ done
 
 # --- A mistake in it leaves the machine without logs: better now than at boot ----------------------------------
 rsyslogd -N 1 > /dev/null || fail "/etc/rsyslog.conf"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-# --- Initramfs ----------------------------------------------------------------
-# Only where dracut makes it; the laboratory's has the drivers already, and a test looks into both.
-if command -v dracut > /dev/null; then
-    dracut --force --regenerate-all
-    for image in /boot/initramfs-*.img; do
-        "$FORJA_LIST_INITRAMFS" "$image" > "$work/content"
-        for driver in hv_vmbus hv_storvsc hv_netvsc virtio_blk virtio_scsi; do
-            grep -q "/$driver\.ko" "$work/content" || fail "$image no contiene $driver"
-        done
-    done
-fi

@@ -64,15 +64,25 @@ SYSCALLS = {
         ("access", OPENING, PERSON | {"exit=-EACCES"}),
         ("access", OPENING, PERSON | {"exit=-EPERM"}),
     ],
-    "RHEL-AUDIT-08": [("delete", DELETING, PERSON), ("export", ("mount",), PERSON)],
+    "RHEL-AUDIT-08": [
+        ("delete", DELETING, PERSON),
+        ("export", ("mount", "umount2", "swapon", "swapoff"), PERSON),
+    ],
     "RHEL-AUDIT-09": [("time-change", ("adjtimex", "settimeofday", "clock_settime"), {"auid!=-1"})],
     "RHEL-AUDIT-10": [("modules", ("init_module", "finit_module", "delete_module"), set())],
     "RHEL-AUDIT-12": [("system-locale", ("sethostname", "setdomainname"), set())],
+    "RHEL-AUDIT-18": [
+        ("execpriv", ("execve",), {"euid=0", "uid!=euid"}),
+        ("execpriv", ("execve",), {"egid=0", "gid!=egid"}),
+    ],
 }
-PRIVILEGED = [
-    *(f"/usr/bin/{name}" for name in ("sudo", "su", "passwd", "chage", "mount", "umount", "crontab")),
-    *(f"/usr/sbin/{name}" for name in ("useradd", "userdel", "usermod")),
-]
+LEAST_A_DAY = 10
+"""MiB of records that a busy day of a relay may bring, at least: what is done by people, not the mail."""
+
+ADMINISTRATION = {
+    *(f"/usr/sbin/{name}" for name in ("useradd", "userdel", "usermod", "groupadd", "groupdel", "groupmod")),
+    *("/usr/sbin/chpasswd", "/usr/sbin/visudo", "/usr/sbin/auditctl", "/usr/bin/kmod"),
+}
 
 
 def by_control(table: dict[str, Any]) -> list[Any]:
@@ -89,6 +99,9 @@ def facts(host: Any) -> dict[str, str]:
             "change": "auditctl -w /forja-prueba -p w -k forja-prueba; auditctl -l | grep -c forja-prueba",
             "files": "augenrules --check; grep -hcE '^-[aw] ' /etc/audit/audit.rules",
             "service": "systemctl is-active auditd; systemctl is-enabled auditd",
+            "privileged": "find / -xdev -type f -perm /6000",
+            "logins": "for p in $(pidof sshd | cut -d' ' -f1) self; do cat /proc/$p/loginuid; echo; done;"
+            " (echo 4294967295 > /proc/self/loginuid) 2>&1; cat /proc/self/loginuid",
             "conf": "grep -E '^[a-z]' /etc/audit/auditd.conf",
             "space": "df --output=size -B M /var/log/audit | tail -n 1",
             "modes": "stat -c '%n %a %U:%G' /etc/audit/auditd.conf /etc/audit/audit.rules"
@@ -107,7 +120,7 @@ def rules(facts: dict[str, str]) -> list[dict[str, Any]]:
     for line in facts["rules"].splitlines():
         words = line.split()
         options = list(itertools.pairwise(words))
-        fields = {value for option, value in options if option == "-F"}
+        fields = {value for option, value in options if option in ("-F", "-C")}
         key = next((value for option, value in options if option == "-k"), "")
         key = next((value.removeprefix("key=") for value in fields if value.startswith("key=")), key)
         found.append(
@@ -178,17 +191,43 @@ def test_system_calls_are_recorded(expected: list[Any], rules: list[dict[str, An
     assert not missing
 
 
-@pytest.mark.control("RHEL-AUDIT-05")
-def test_privileged_programs_are_recorded(rules: list[dict[str, Any]], seen: Any) -> None:
-    found = {
+def programs(rules: list[dict[str, Any]]) -> set[str]:
+    """Return the programs of which every run by a person is recorded."""
+    return {
         field.removeprefix("path=")
         for rule in rules
         if rule["key"] == "privileged" and PERSON | {"perm=x"} <= rule["fields"]
         for field in rule["fields"]
         if field.startswith("path=")
     }
-    seen(sorted(found))
-    assert not set(PRIVILEGED) - found
+
+
+@pytest.mark.control("RHEL-AUDIT-05")
+def test_programs_of_administration_are_recorded(rules: list[dict[str, Any]], seen: Any) -> None:
+    found = programs(rules)
+    seen(sorted(found & ADMINISTRATION))
+    assert found >= ADMINISTRATION
+
+
+@pytest.mark.control("RHEL-AUDIT-17")
+def test_every_privileged_program_is_recorded(
+    facts: dict[str, str], rules: list[dict[str, Any]], seen: Any
+) -> None:
+    there = set(facts["privileged"].splitlines())
+    seen(f"{len(there)} with setuid or setgid: {sorted(there)}")
+    assert {"/usr/bin/sudo", "/usr/bin/su", "/usr/bin/passwd", "/usr/bin/mount"} <= there
+    assert sorted(there - programs(rules)) == []
+
+
+@pytest.mark.control("RHEL-AUDIT-19")
+def test_the_identity_of_a_login_can_not_be_changed(facts: dict[str, str], seen: Any) -> None:
+    status = dict(line.split(maxsplit=1) for line in facts["status"].splitlines() if " " in line)
+    seen(f"loginuid_immutable {status.get('loginuid_immutable')}; {facts['logins']}")
+    assert status["loginuid_immutable"] == "1 locked"
+    own = facts["logins"].splitlines()[1]
+    assert int(own) >= 1000, "the session of the test has no identity"
+    assert "Operation not permitted" in facts["logins"]
+    assert facts["logins"].splitlines()[-1] == own
 
 
 @pytest.mark.control("RHEL-AUDIT-12")
@@ -210,12 +249,27 @@ def test_records_rotate_within_their_partition(plan: Any, facts: dict[str, str],
     conf = {name: value for name, _, value in (line.partition(" = ") for line in facts["conf"].splitlines())}
     partition = int(re.sub(r"\D", "", facts["space"]))
     kept = int(conf["num_logs"]) * int(conf["max_log_file"])
-    seen(f"{conf['num_logs']} files of {conf['max_log_file']} MiB in {partition} MiB; {facts['conf']}")
+    days = plan.profile.values.log_days
+    seen(
+        f"{conf['num_logs']} files of {conf['max_log_file']} MiB in {partition} MiB:"
+        f" {kept / days:.0f} MiB a day for {days} days; {facts['conf']}"
+    )
     assert conf["max_log_file_action"] == "ROTATE"
-    assert conf["space_left_action"] == "SYSLOG"
+    assert kept / days >= LEAST_A_DAY
     assert conf["local_events"] == conf["write_logs"] == "yes"
     assert partition * 0.5 < kept < partition - int(conf["space_left"])
-    assert int(conf["admin_space_left"]) < int(conf["space_left"])
+
+
+@pytest.mark.control("RHEL-AUDIT-20")
+def test_it_is_told_when_room_runs_out(plan: Any, facts: dict[str, str], seen: Any) -> None:
+    conf = {name: value for name, _, value in (line.partition(" = ") for line in facts["conf"].splitlines())}
+    names = ("space_left", "space_left_action", "admin_space_left", "admin_space_left_action")
+    seen("; ".join(f"{name} = {conf[name]}" for name in (*names, "disk_full_action", "action_mail_acct")))
+    assert conf["space_left_action"] == ("EMAIL" if plan.has("postfix") else "SYSLOG")
+    assert conf["action_mail_acct"] == "root"
+    assert conf["admin_space_left_action"] in ("SUSPEND", "HALT")
+    assert conf["disk_full_action"] in ("SUSPEND", "HALT")
+    assert 0 < int(conf["admin_space_left"]) < int(conf["space_left"])
 
 
 @pytest.mark.control("RHEL-AUDIT-15", "RHEL-AUDIT-16")

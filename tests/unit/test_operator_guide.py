@@ -54,6 +54,7 @@ NOT_OURS = {
 """Files and folders of packages, or folders that hold ours."""
 
 MADE_LATER = {
+    "/etc/audit/rules.d/35-forja-privilegiados.rules",  # audit/apply.sh, from what it finds
     "/etc/opendkim/registro-dns.txt",  # dkim-registro
     "/etc/opendkim/keys/forja.private",
     "/etc/opendkim/keys/SELECTOR.private",
