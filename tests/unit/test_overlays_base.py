@@ -15,8 +15,7 @@ from rendered import lines, members, text, with_site
 
 from builder.ask.plan import Plan, make_plan
 from builder.ask.profile import profile_names
-from builder.ask.site import EXAMPLE
-from builder.make.overlay import Member, collect_members
+from builder.make.overlay import Member
 
 ROOT = Path(__file__).parents[2]
 HARDENED = {"base", "kernel", "time", "audit", "aide", "boot", "crypto", "firewall"}
