@@ -103,6 +103,7 @@ def facts(host: Any) -> dict[str, str]:
             "logins": "for p in $(pidof sshd | cut -d' ' -f1) self; do cat /proc/$p/loginuid; echo; done;"
             " (echo 4294967295 > /proc/self/loginuid) 2>&1; cat /proc/self/loginuid",
             "conf": "grep -E '^[a-z]' /etc/audit/auditd.conf",
+            "plugins": "grep -H '^active' /etc/audit/plugins.d/*.conf; true",
             "space": "df --output=size -B M /var/log/audit | tail -n 1",
             "modes": "stat -c '%n %a %U:%G' /etc/audit/auditd.conf /etc/audit/audit.rules"
             " /etc/audit/rules.d/*.rules /var/log/audit /var/log/audit/audit.log",
@@ -270,6 +271,13 @@ def test_it_is_told_when_room_runs_out(plan: Any, facts: dict[str, str], seen: A
     assert conf["admin_space_left_action"] in ("SUSPEND", "HALT")
     assert conf["disk_full_action"] in ("SUSPEND", "HALT")
     assert 0 < int(conf["admin_space_left"]) < int(conf["space_left"])
+
+
+@pytest.mark.control("RHEL-AUDIT-21")
+def test_no_plugin_hands_the_records_on(facts: dict[str, str], seen: Any) -> None:
+    states = [line.partition("=")[2].strip() for line in facts["plugins"].splitlines()]
+    seen(facts["plugins"] or "no plugin")
+    assert set(states) <= {"no"}
 
 
 @pytest.mark.control("RHEL-AUDIT-15", "RHEL-AUDIT-16")

@@ -11,13 +11,13 @@ SPEAK = """
 work=$(mktemp -d)
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=prueba -days 1 \\
     -keyout $work/key -out $work/cert 2> /dev/null
-openssl s_server -accept 127.0.0.1:44330 -cert $work/cert -key $work/key > /dev/null 2>&1 < /dev/zero &
+openssl s_server -www -accept 127.0.0.1:44330 -cert $work/cert -key $work/key > /dev/null 2>&1 < /dev/null &
 server=$!
 for i in $(seq 50); do ss -H -tln | grep -q ':44330 ' && break; sleep 0.2; done
 for version in tls1 tls1_1 tls1_2 tls1_3; do
     said=$(openssl s_client -connect 127.0.0.1:44330 -$version < /dev/null 2>&1)
-    echo $version: $(echo "$said" | grep -cE '^(SSL-Session:|New, TLSv1)') \
-        $(echo "$said" | grep -oE 'Cipher( is|    :) [A-Z0-9_-]+' | tail -n 1)
+    echo $version: none $(echo "$said" |
+        sed -n -E 's/.*Cipher( is|    :) \\(?([A-Z0-9_-]+)\\)?$/\\2/p' | tail -n 1)
 done
 kill $server
 rm -r $work
@@ -62,7 +62,7 @@ def test_old_tls_is_refused_by_default(facts: dict[str, str], seen: Any) -> None
     for version, said in found.items():
         cipher = said.split()[-1]
         if version in ("tls1", "tls1_1"):
-            assert cipher in ("0", "NONE", "0000"), f"{version} is spoken with {cipher}"
+            assert cipher in ("none", "NONE", "0000"), f"{version} is spoken with {cipher}"
         else:
             assert "GCM" in cipher or "CHACHA20" in cipher, f"{version} is not spoken: {said}"
 
