@@ -49,6 +49,8 @@ class OverlayFile(Frozen):
     requires: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     """Keys of the site (`antivirus.mirror`) that the overlay can't do without."""
+    when: str | None = Field(default=None, pattern=r"^[a-z_]+(\.[a-z_]+)?$")
+    """Key of the site (`fips`) that switches it on; without it, a profile that names it goes without."""
     packages: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()

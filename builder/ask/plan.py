@@ -75,8 +75,9 @@ class Plan(Frozen):
 
     @property
     def services(self) -> list[str]:
-        """Units that are enabled, in RHEL's names; no other is."""
-        return _unique(service for overlay in self.overlays for service in overlay.services)
+        """Units that are enabled, in RHEL's names; no other is. Without those that nothing stands for here."""
+        named = _unique(service for overlay in self.overlays for service in overlay.services)
+        return [name for name in named if self.platform.service(name)]
 
     @property
     def ports(self) -> list[Port]:
@@ -104,11 +105,12 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
-    asked = read_profile(profile)
-    overlays = _in_order([read_overlay(name) for name in asked.overlays])
+    asked, wishes = read_profile(profile), read_site(site)
+    named = [read_overlay(name) for name in asked.overlays]
+    overlays = _in_order([item for item in named if item.when is None or _has(wishes, item.when)])
     plan = Plan(
         profile=asked,
-        site=read_site(site),
+        site=wishes,
         platform=read_platform(platform),
         overlays=overlays,
         updates=updates,
@@ -117,8 +119,15 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     return plan
 
 
-NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"}
+NEEDED = {
+    **{"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"},
+    **{"disk_encryption.data_volumes": "luks", "fips": "fips"},
+}
 """What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
+
+
+def _has(site: Site, key: str) -> bool:
+    return bool(reduce(getattr, key.split("."), site))
 
 
 def _unique(items: Iterable[str]) -> list[str]:
@@ -156,7 +165,7 @@ def _check(plan: Plan) -> None:
         if twice:
             raise BadInput(f"the {what} {twice[0]} is there twice in {plan.name}")
     for key, name in NEEDED.items():
-        if reduce(getattr, key.split("."), plan.site) and not plan.has(name):
+        if _has(plan.site, key) and not plan.has(name):
             raise BadInput(f"the site has {key}, for which {plan.profile.name} lacks the overlay '{name}'")
     for overlay in plan.overlays:
         for key in overlay.needs:

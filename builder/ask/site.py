@@ -230,6 +230,12 @@ class PackageSettings(Frozen):
     own_keys: tuple[OwnKey, ...] = ()
 
 
+class DiskEncryptionSettings(Frozen):
+    """`[disk_encryption]`: what the volumes with mail are unlocked with once somebody has encrypted them."""
+
+    data_volumes: Literal["passphrase", "tpm"] | None = None
+
+
 class Site(Frozen):
     """What only the organisation knows. `source` is the folder that relative paths in the file start from."""
 
@@ -247,6 +253,16 @@ class Site(Frozen):
     logs: LogSettings = LogSettings()
     updates: UpdateSettings = UpdateSettings()
     packages: PackageSettings = PackageSettings()
+    disk_encryption: DiskEncryptionSettings = DiskEncryptionSettings()
+    fips: bool = False
+    """Whether the system runs in FIPS mode: from the installation on, or not at all."""
+
+    @model_validator(mode="after")
+    def _fips_has_no_ed25519(self) -> Self:
+        for person in (self.admin, *self.roles) if self.fips else ():
+            if any(key.split()[0] == "ssh-ed25519" for key in person.ssh_keys):
+                raise ValueError(f"fips: the ssh-ed25519 key of '{person.user}' can't log in; use ECDSA or RSA")
+        return self
 
     @model_validator(mode="after")
     def _one_account_a_person(self) -> Self:
