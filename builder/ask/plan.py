@@ -75,7 +75,7 @@ class Plan(Frozen):
 
     @property
     def services(self) -> list[str]:
-        """Units that are enabled, in RHEL's names; no other is. Without those that nothing stands for here."""
+        """Units that are enabled, in RHEL's names; no other is. Not those that nothing stands for here."""
         named = _unique(service for overlay in self.overlays for service in overlay.services)
         return [name for name in named if self.platform.service(name)]
 

@@ -259,9 +259,9 @@ class Site(Frozen):
 
     @model_validator(mode="after")
     def _fips_has_no_ed25519(self) -> Self:
-        for person in (self.admin, *self.roles) if self.fips else ():
-            if any(key.split()[0] == "ssh-ed25519" for key in person.ssh_keys):
-                raise ValueError(f"fips: the ssh-ed25519 key of '{person.user}' can't log in; use ECDSA or RSA")
+        keys = [key for person in self.roles for key in person.ssh_keys] + list(self.admin.ssh_keys)
+        if self.fips and any(key.startswith("ssh-ed25519 ") for key in keys):
+            raise ValueError("fips: nobody can log in with an ssh-ed25519 key; use ecdsa-sha2-nistp384")
         return self
 
     @model_validator(mode="after")

@@ -11,5 +11,5 @@ BOOT_ARGUMENTS = "inst.nosave=all net.ifnames=0 biosdevname=0"
 
 
 def boot_arguments(plan: Plan) -> str:
-    """Return the arguments that the installer's kernel starts with; in FIPS mode, it must be in it as well."""
+    """Return the arguments that the installer's kernel starts with; in FIPS mode it must be in it too."""
     return f"{BOOT_ARGUMENTS} fips=1" if plan.site.fips else BOOT_ARGUMENTS

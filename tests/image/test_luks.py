@@ -17,8 +17,8 @@ def test_the_image_brings_tools_and_no_key(plan: Any, host: Any, seen: Any) -> N
             "state": "/usr/libexec/forja/cifrar-datos estado; echo rc=$?",
             "unlock": "cat /usr/lib/forja/cifrado.env",
             "headers": "blkid -t TYPE=crypto_LUKS; true",
-            "keys": "grep -v '^#' /etc/crypttab 2> /dev/null | grep .; ls -A /etc/cryptsetup-keys.d 2> /dev/null;"
-            " true",
+            "keys": "grep -v '^#' /etc/crypttab 2> /dev/null | grep .;"
+            " ls -A /etc/cryptsetup-keys.d 2> /dev/null; true",
         },
     )
     seen("; ".join(facts.values()))

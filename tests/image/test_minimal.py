@@ -13,8 +13,8 @@ NAMED = (
     " wpa_supplicant iwconfig ModemManager bluetoothd cups-browsed cupsd avahi-daemon rpcbind"
 )
 PLACES = (
-    "/usr /usr/bin /usr/sbin /usr/lib /usr/lib64 /usr/libexec /usr/local/bin /usr/local/sbin /etc /etc/yum.repos.d"
-    " /etc/apt /etc/dnf /var/lib/rpm /var/lib/dpkg /var/cache/dnf /var/cache/apt /boot /opt"
+    "/usr /usr/bin /usr/sbin /usr/lib /usr/lib64 /usr/libexec /usr/local/bin /usr/local/sbin /etc"
+    " /etc/yum.repos.d /etc/apt /etc/dnf /var/lib/rpm /var/lib/dpkg /var/cache/dnf /var/cache/apt /boot /opt"
 )
 
 
@@ -35,7 +35,8 @@ def facts(host: Any) -> dict[str, str]:
             " if [ -w $d ]; then echo $d; fi; done'",
             "kits": "command -v pkcon packagekitd snap flatpak; true",
             "start": f"runuser -u nobody -- {bus}.systemd1 /org/freedesktop/systemd1"
-            " org.freedesktop.systemd1.Manager StartUnit ss systemd-tmpfiles-clean.service replace; echo rc=$?",
+            " org.freedesktop.systemd1.Manager StartUnit ss systemd-tmpfiles-clean.service replace;"
+            " echo rc=$?",
             "rule": "cat /etc/polkit-1/rules.d/00-forja.rules",
         },
     )

@@ -1,4 +1,4 @@
-"""SELinux as the kernel applies it: what was asked of the policy, who is confined, and whether anything was refused."""
+"""SELinux as the kernel applies it: what was asked of the policy, who is confined, what was refused."""
 
 from __future__ import annotations
 

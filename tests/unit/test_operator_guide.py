@@ -54,7 +54,8 @@ HARMLESS = {"grep", "sort", "uniq", "tail", "less", "df", "passwd"}
 NOT_OURS = {
     "/etc/audit/rules.d", "/etc/opendkim/keys", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ssh",
     "/etc/firewalld", "/etc/resolv.conf", "/etc/pki/tls", "/etc/pki/tls/private", "/etc/pki/tls/certs",
-    "/etc/fapolicyd/fapolicyd.trust", "/etc/mail/spamassassin", "/etc/amavisd", "/etc/opendkim", "/etc/postfix", "/etc",
+    "/etc/mail/spamassassin", "/etc/amavisd", "/etc/opendkim", "/etc/postfix", "/etc",
+    "/etc/fapolicyd/fapolicyd.trust",
 }  # fmt: skip
 """Files and folders of packages, or folders that hold ours."""
 
@@ -217,7 +218,11 @@ def test_every_control_that_is_named_exists() -> None:
 
 def test_every_manual_control_is_in_the_table_and_no_other() -> None:
     page = (GUIDE / "controles-manuales.md").read_text(encoding="utf-8")
-    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith(("| CCN681-", "| RHEL-"))]
+    rows = [
+        line.strip("|").split(" | ")
+        for line in page.splitlines()
+        if line.startswith(("| CCN681-", "| RHEL-"))
+    ]
     listed = [row[0].strip() for row in rows]
     assert listed == sorted(set(listed))
     assert set(listed) == {name for name, status in controls().items() if status == "manual"}

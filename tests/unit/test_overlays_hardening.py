@@ -1,4 +1,4 @@
-"""The overlays minimal, usbguard, fapolicyd, luks and fips, rendered: what RHEL 8.3's programs would choke on."""
+"""minimal, usbguard, fapolicyd, luks and fips, rendered: what RHEL 8.3's programs would choke on."""
 
 from __future__ import annotations
 
@@ -106,13 +106,15 @@ def test_fapolicyd_knows_its_settings(plan: Plan) -> None:
 def test_fapolicyd_denies_what_it_does_not_allow(plan: Plan) -> None:
     lines = text_of(plan, "/etc/fapolicyd/fapolicyd.rules").splitlines()
     rules = [line for line in lines if line and line[0] not in "#%"]
-    form = r"(allow|deny_audit) perm=(any|open|execute) (all|uid=0|exe=\S+|pattern=ld_so)( \S+)* : (all|\S+( \S+)*)"
+    form = r"(allow|deny_audit) perm=(any|open|execute) (all|uid=0|exe=\S+|pattern=ld_so)( \S+)* : \S+( \S+)*"
     assert [rule for rule in rules if not re.fullmatch(form, rule)] == []
     assert rules[-2:] == ["deny_audit perm=execute all : all", "allow perm=open all : all"]
     executing = [rule for rule in rules if rule.startswith(("allow perm=execute", "allow perm=any"))]
     assert [rule for rule in executing if "trust=1" not in rule and "uid=0" not in rule] == []
     # Set and rule of the same name, and no folder without the slash that makes it one.
-    assert {word[6:] for rule in rules for word in rule.split() if word.startswith("ftype=%")} == {"%languages"}
+    assert {word[6:] for rule in rules for word in rule.split() if word.startswith("ftype=%")} == {
+        "%languages"
+    }
     assert not re.search(r"dir=\S+[^/\s](\s|$)", "\n".join(rules))
 
 
@@ -183,14 +185,16 @@ def test_a_profile_without_the_overlay_says_so(tmp_path: Path, monkeypatch: pyte
     whole = module.read_profile("clasificado")
     less = whole.model_copy(update={"overlays": tuple(n for n in whole.overlays if n != "luks")})
     monkeypatch.setattr(module, "read_profile", lambda _: less)
-    with pytest.raises(BadInput, match="disk_encryption.data_volumes"):
+    with pytest.raises(BadInput, match=r"disk_encryption\.data_volumes"):
         planned(tmp_path, '[disk_encryption]\ndata_volumes = "tpm"\n')
 
 
 # --- cifrar-datos, with a real LUKS2 header in a file ----------------------------------------------
 
 
-def run_functions(tmp_path: Path, orders: str, unlock: str = "passphrase") -> subprocess.CompletedProcess[str]:
+def run_functions(
+    tmp_path: Path, orders: str, unlock: str = "passphrase"
+) -> subprocess.CompletedProcess[str]:
     """Run some of the script's functions: all but its last lines, which want root and a terminal."""
     (tmp_path / "cifrado.env").write_text(f"FORJA_UNLOCK={unlock}\n")
     script, found, _ = ENCRYPT.read_text(encoding="utf-8").partition('[ "$(id -u)" = 0 ]')
