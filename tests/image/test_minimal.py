@@ -9,7 +9,7 @@ from facts import ask
 
 DESKTOP = "Xorg X gnome-shell gdm sddm lightdm startx dconf-service"
 NAMED = (
-    "gcc g++ cpp make clang rustc go as ld telnet rsh rlogin rcp ypbind tftp ftp in.rshd automount udisksctl"
+    "gcc g++ cpp make clang rustc go as ld telnet ypbind tftp ftp in.rshd automount udisksctl"
     " wpa_supplicant iwconfig ModemManager bluetoothd cups-browsed cupsd avahi-daemon rpcbind"
 )
 PLACES = (
