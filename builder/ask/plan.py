@@ -77,8 +77,9 @@ class Plan(Frozen):
 
     @property
     def services(self) -> list[str]:
-        """Units that are enabled, in RHEL's names; no other is."""
-        return _unique(service for overlay in self.overlays for service in overlay.services)
+        """Units that are enabled, in RHEL's names; no other is. Not those that nothing stands for here."""
+        named = _unique(service for overlay in self.overlays for service in overlay.services)
+        return [name for name in named if self.platform.service(name)]
 
     @property
     def ports(self) -> list[Port]:
@@ -121,7 +122,10 @@ def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool =
     return plan
 
 
-NEEDED = {"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"}
+NEEDED = {
+    **{"roles": "roles", "dkim.key": "dkim", "logs.server": "logs", "updates.repositories": "updates"},
+    **{"disk_encryption.data_volumes": "luks", "fips": "fips"},
+}
 """What a site asks for, and the overlay that does it: without it the wish would be passed over in silence."""
 
 

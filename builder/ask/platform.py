@@ -66,7 +66,7 @@ class Platform(Frozen):
     packages: dict[str, tuple[str, ...]] = {}
     """RHEL package -> packages here; one that is not listed has the same name."""
     services: dict[str, str] = {}
-    """RHEL unit -> unit here, without `.service`; one that is not listed has the same name."""
+    """RHEL unit -> unit here, without `.service`; without an entry, the same name; "": none."""
     relocate: dict[str, str] = {}
     """Prefix of a RHEL path -> prefix here."""
     not_shown: dict[str, Bilingual] = {}

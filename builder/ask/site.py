@@ -259,6 +259,12 @@ class PackageSettings(Frozen):
     own_keys: tuple[OwnKey, ...] = ()
 
 
+class DiskEncryptionSettings(Frozen):
+    """`[disk_encryption]`: what the volumes with mail are unlocked with once somebody has encrypted them."""
+
+    data_volumes: Literal["passphrase", "tpm"] | None = None
+
+
 class Site(Frozen):
     """What only the organisation knows. `source` is the folder that relative paths in the file start from."""
 
@@ -276,6 +282,16 @@ class Site(Frozen):
     logs: LogSettings = LogSettings()
     updates: UpdateSettings = UpdateSettings()
     packages: PackageSettings = PackageSettings()
+    disk_encryption: DiskEncryptionSettings = DiskEncryptionSettings()
+    fips: bool = False
+    """Whether the system runs in FIPS mode: from the installation on, or not at all."""
+
+    @model_validator(mode="after")
+    def _fips_has_no_ed25519(self) -> Self:
+        keys = [key for person in self.roles for key in person.ssh_keys] + list(self.admin.ssh_keys)
+        if self.fips and any(key.startswith("ssh-ed25519 ") for key in keys):
+            raise ValueError("fips: nobody can log in with an ssh-ed25519 key; use ecdsa-sha2-nistp384")
+        return self
 
     @model_validator(mode="after")
     def _one_account_a_person(self) -> Self:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import fnmatch
 import re
 import shlex
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.ask.overlay import FOLDER
-from builder.ask.plan import make_plan
+from builder.ask.plan import Plan, make_plan
 from builder.ask.reading import REPOSITORY
+from builder.ask.site import EXAMPLE
 from builder.make.overlay import collect_members
 from tests.media.rhel83 import CORE_DEFAULT, CORE_MANDATORY, EPEL, read_rows
 
@@ -39,6 +42,8 @@ PROGRAMS = {
     "spamassassin": "spamassassin", "ss": "iproute", "ssh-keygen": "openssh", "sshd": "openssh-server",
     "sudo": "sudo", "sudoedit": "sudo", "systemctl": "systemd", "tail": "coreutils", "tr": "coreutils",
     "umask": "bash", "umount": "util-linux", "uniq": "coreutils", "useradd": "shadow-utils",
+    "clevis": "clevis-luks", "cryptsetup": "cryptsetup", "fapolicyd-cli": "fapolicyd",
+    "lsblk": "util-linux", "systemd-tty-ask-password-agent": "systemd", "usbguard": "usbguard",
     "usermod": "shadow-utils", "wc": "coreutils", "cd": "bash",
 }  # fmt: skip
 """Program -> the RHEL 8.3 or EPEL 8 package that brings it."""
@@ -50,6 +55,7 @@ NOT_OURS = {
     "/etc/audit/rules.d", "/etc/opendkim/keys", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ssh",
     "/etc/firewalld", "/etc/resolv.conf", "/etc/pki/tls", "/etc/pki/tls/private", "/etc/pki/tls/certs",
     "/etc/mail/spamassassin", "/etc/amavisd", "/etc/opendkim", "/etc/postfix", "/etc",
+    "/etc/fapolicyd/fapolicyd.trust",
 }  # fmt: skip
 """Files and folders of packages, or folders that hold ours."""
 
@@ -89,9 +95,19 @@ def controls() -> dict[str, str]:
 
 
 @cache
+def server() -> Plan:
+    """Return a server of the profile `clasificado`, with what a site may switch on."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder, "site.toml")
+        wish = '\n[disk_encryption]\ndata_volumes = "tpm"\n'
+        site.write_text(EXAMPLE.read_text(encoding="utf-8") + wish, encoding="utf-8")
+        return make_plan("clasificado", site, "rhel-8.3")
+
+
+@cache
 def installed() -> dict[str, Any]:
     """Return path -> member of every file and folder on a server of the profile `clasificado`."""
-    return {member.path: member for member in collect_members(make_plan("clasificado", None, "rhel-8.3"))}
+    return {member.path: member for member in collect_members(server())}
 
 
 @cache
@@ -204,7 +220,11 @@ def test_every_control_that_is_named_exists() -> None:
 
 def test_every_manual_control_is_in_the_table_and_no_other() -> None:
     page = (GUIDE / "controles-manuales.md").read_text(encoding="utf-8")
-    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith("| CCN681-")]
+    rows = [
+        line.strip("|").split(" | ")
+        for line in page.splitlines()
+        if line.startswith(("| CCN681-", "| RHEL-"))
+    ]
     listed = [row[0].strip() for row in rows]
     assert listed == sorted(set(listed))
     assert set(listed) == {name for name, status in controls().items() if status == "manual"}
@@ -262,7 +282,7 @@ def closure() -> frozenset[str]:
     """Return a server's packages: @core and the overlays', with what they need, as the kit knows it."""
     needs = {row["name"]: row["requires"].split() for row in read_rows() if row["arch"] != "i686"}
     needs |= {rpm.name: list(rpm.requires) for rpm in EPEL}
-    plan = make_plan("clasificado", None, "rhel-8.3")
+    plan = server()
     waiting = [
         name
         for name in (CORE_MANDATORY + CORE_DEFAULT).split()

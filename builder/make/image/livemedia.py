@@ -18,7 +18,7 @@ from pathlib import Path
 from builder.ask.plan import Plan
 from builder.make.image.console import follow
 from builder.make.image.resources import Resources
-from builder.make.layout import BOOT_ARGUMENTS, FOLDER
+from builder.make.layout import FOLDER, boot_arguments
 from builder.tools.cell import open_cell
 from builder.tools.errors import HostUnready, StageFailed
 from builder.tools.host import accelerator, kvm_trouble
@@ -170,7 +170,7 @@ def livemedia_argv(
     label = escape_label(inspect_medium(medium).volume_id)
     where = f"hd:LABEL={label}:/{FOLDER}/{plan.profile.name}.ks"
     # lorax 28.14 says ks=, later ones inst.ks=, and the dracut of RHEL 8.3 asks for ks= first.
-    arguments = f"ks={where} inst.ks={where} {BOOT_ARGUMENTS}"
+    arguments = f"ks={where} inst.ks={where} {boot_arguments(plan)}"
     optional: list[Argument] = ["--nomacboot"] if "--nomacboot" in livemedia.options else []
     if firmware is FirmwareKind.UEFI:
         optional.append("--virt-uefi")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.ask.plan import Plan
-from builder.make.layout import BOOT_ARGUMENTS, FOLDER
+from builder.make.layout import FOLDER, boot_arguments
 from builder.make.medium import menus
 from builder.make.medium.repository import stage_updates
 from builder.make.medium.treeinfo import NAME as TREEINFO
@@ -100,7 +100,7 @@ def stage_folder(folder: Path, contents: Contents, resolution: Resolution, *, ep
 def edit_menus(plan: Plan, original: Original, kickstart: str, tree: Path, *, epoch: int, log: Path) -> None:
     """Put the edited menus into the tree: isolinux's, GRUB's, and GRUB's inside the EFI boot image."""
     where = f"hd:LABEL={escape_label(original.volume_id)}"
-    arguments = f"inst.stage2={where} inst.ks={where}:/{FOLDER}/{kickstart} {BOOT_ARGUMENTS}"
+    arguments = f"inst.stage2={where} inst.ks={where}:/{FOLDER}/{kickstart} {boot_arguments(plan)}"
     title = menus.title_of(plan.profile.name)
     grubs = [menus.GRUB]
     if menus.GRUB_COPY in list_files(original.path):
