@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from facts import ask
 
+pytestmark = pytest.mark.needs("usbguard")
+
 RULES = [
     "allow with-interface match-all { 09:*:* }",
     "allow with-interface match-all { 03:*:* }",

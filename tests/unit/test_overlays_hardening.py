@@ -118,6 +118,15 @@ def test_fapolicyd_denies_what_it_does_not_allow(plan: Plan) -> None:
     assert not re.search(r"dir=\S+[^/\s](\s|$)", "\n".join(rules))
 
 
+def test_fapolicyd_lets_the_filters_read_mail(plan: Plan) -> None:
+    """Those who look for viruses in an attachment must be able to open it, whatever it is."""
+    lines = text_of(plan, "/etc/fapolicyd/fapolicyd.rules").splitlines()
+    first_denial = lines.index("deny_audit perm=open all : ftype=application/x-sharedlib")
+    for folder in ("/var/spool/amavisd/", "/var/spool/postfix/", "/var/spool/mail/"):
+        assert lines.index(f"allow perm=open all : dir={folder}") < first_denial
+    assert lines.index("allow perm=open exe=/usr/sbin/clamd : all") < first_denial
+
+
 def test_fapolicyd_trusts_what_the_overlays_place(tmp_path: Path) -> None:
     program, folder = tmp_path / "programa", tmp_path / "carpeta"
     program.write_text("#!/bin/sh\n")
