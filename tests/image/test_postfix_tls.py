@@ -217,7 +217,7 @@ def users(host: Any) -> Iterator[dict[str, str]]:
         )
     yield made
     for name in made:
-        host.run(f"faillock --dir /var/log/faillock --user {name} --reset; userdel {name}")
+        host.run(f"faillock --dir /var/run/faillock --user {name} --reset; userdel {name}")
 
 
 @pytest.mark.control("CCN681-6.5.4-11")
@@ -274,7 +274,7 @@ def test_repeated_failures_lock_the_account(host: Any, users: dict[str, str], se
     good = f"{check} {users['forja-correo']}"
     said = host.run(
         f"{good}; for i in 1 2 3 4 5; do {check} mala; done; {good};"
-        f" faillock --dir /var/log/faillock --user forja-correo --reset; {good}"
+        f" faillock --dir /var/run/faillock --user forja-correo --reset; {good}"
     ).stdout.splitlines()
     seen(said)
     assert [line.split()[1] for line in said] == ["OK", *["NO"] * 6, "OK"]

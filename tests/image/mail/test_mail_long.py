@@ -115,7 +115,7 @@ def user(host: Any) -> Iterator[tuple[str, str]]:
         f"useradd -M -s /usr/sbin/nologin -G correo {name}; echo '{name}:{password}' | chpasswd"
     )
     yield name, password
-    host.run(f"faillock --dir /var/log/faillock --user {name} --reset; userdel {name}")
+    host.run(f"faillock --dir /var/run/faillock --user {name} --reset; userdel {name}")
 
 
 @pytest.mark.control("CCN681-6.5.4-13", "CCN681-6.5.4-11", "CCN681-6.5.9-01")
@@ -132,7 +132,7 @@ def test_a_wrong_password_ten_times(
                 answers.append(smtp.docmd(f"AUTH PLAIN {token}")[0])
     with secure(guest, 587, "submission") as smtp, pytest.raises(smtplib.SMTPAuthenticationError) as locked:
         smtp.login(name, password)
-    host.check_output(f"faillock --dir /var/log/faillock --user {name} --reset")
+    host.check_output(f"faillock --dir /var/run/faillock --user {name} --reset")
     letter = write(f"{name}@{plan.site.mail.domain}", "alguien@destino.example")
     with secure(guest, 587, "submission") as smtp:
         smtp.login(name, password)
