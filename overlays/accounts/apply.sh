@@ -23,10 +23,6 @@ done
 if [ ! -e /etc/security/opasswd ]; then (umask 077 && : > /etc/security/opasswd); fi
 chmod 0600 /etc/security/opasswd
 forja_select_pam || fail "no se ha podido poner en uso la autenticación de /etc/authselect/custom/forja"
-# The policy's type for the records of failures; without SELinux there is no such program.
-if command -v semodule > /dev/null; then
-    semodule --noreload --install=/usr/lib/forja/forja-cuentas.cil || fail "tipo de SELinux de /var/log/faillock"
-fi
 
 # --- Files that packages own --------------------------------------------------
 # RHEL's shells set 002 or 022 before /etc/profile.d has its say, and for shells that never read it.

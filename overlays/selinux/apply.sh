@@ -7,6 +7,7 @@
 #   saslauthd_read_shadow 0: PAM asks unix_chkpwd
 #   postfix_local_write_mail_spool 1: local(8) delivers to /var/spool/mail
 #   deny_ptrace 1: nobody looks into a running process, not even root
+#   /var/log/faillock: the policy knows pam_faillock's records below /run only
 #   /etc/opendkim/keys: the policy knows /etc/mail/dkim-milter/keys only
 # Ports 25, 587, 10024, 10025, 8891, 6514 and the sockets in /run have their types in the policy already.
 set -eu
