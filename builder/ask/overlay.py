@@ -52,6 +52,8 @@ class OverlayFile(Frozen):
     packages: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    touches: tuple[str, ...] = ()
+    """What its hook changes outside /etc, `*` for a part: kept before an archive is applied to a running server."""
     ports: tuple[Port, ...] = ()
     files: tuple[Entry, ...] = ()
     dirs: tuple[Entry, ...] = ()

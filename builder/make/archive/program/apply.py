@@ -1,0 +1,214 @@
+"""--apply and --undo: the overlay put on the server by the steps that the installation takes, or everything as it was."""
+
+import os
+import signal
+import time
+from typing import Callable, Dict, List, Set, Tuple
+
+from . import changes
+from .contents import Contents, Refused
+from .journal import Generation, Journal
+from .system import State, System
+
+Say = Callable[..., None]
+FIRST_BOOT = "/usr/libexec/forja/primer-arranque"
+FIRST_BOOT_UNIT = "forja-primer-arranque.service"
+TO_DO = "FORJA PENDIENTE: "
+"""How a hook begins a line about what it leaves to the operator."""
+FOR_HOOKS = {"FORJA_RUNNING": "1", "SYSTEMD_OFFLINE": "1"}
+"""The files come to a server that is in use; units are only enabled, as on a disk."""
+
+
+class Failed(Exception):
+    """It began and failed; everything is as it was before."""
+
+
+def ready(contents: Contents, system: System) -> None:
+    """Check all that must be so before anything is changed.
+
+    Raises:
+        Refused: it is not.
+    """
+    if os.geteuid() != 0:
+        raise Refused("not-root")
+    changes.check_identity(contents, system)
+    missing, _ = changes.missing_packages(contents, system)
+    if missing:
+        raise Refused("packages", command=install_command(contents, missing))
+    accounts = changes.missing_accounts(contents, system)
+    if accounts:
+        raise Refused("accounts", accounts=", ".join(accounts))
+
+
+def install_command(contents: Contents, packages: List[str]) -> str:
+    """Return the command that installs packages."""
+    return "{} {}".format(contents.manifest["install_packages"], " ".join(packages))
+
+
+def apply(contents: Contents, system: System, journal: Journal, say: Say) -> bool:
+    """Put the overlay on the server; return whether anything had to be done.
+
+    Raises:
+        Refused: an --apply before was cut off.
+        Failed: a step failed; what it had changed was taken back.
+    """
+    there = journal.generations()
+    for old in there:
+        if old.phase == "copying":
+            old.forget()  # it had changed nothing
+        elif old.phase == "ready":
+            raise Refused("cut-off")
+    there = journal.generations()
+    known = bool(there) and there[-1].state["archive"] == contents.id
+    todo = changes.find_changes(contents, system)
+    if known and not todo and not changes.disabled_units(contents, system):
+        return False
+    paths = [entry.path for entry in contents.entries]
+    saved = contents.manifest["saved"]
+    generation = journal.new()
+    say("saving", folder=generation.path)
+    try:
+        facts = dict(changes.facts_of(contents), archive=contents.id, active=active_units(contents, system))
+        generation.start(dict(facts, when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())), paths, saved)
+        to_do = run_steps(contents, system, generation, todo, say)
+        changed = generation.finish(paths, saved)
+    except BaseException as error:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        say("taking-back")
+        if generation.phase != "copying":
+            generation.restore(saved)
+        generation.forget()
+        if system.running:
+            system.run(["systemctl", "daemon-reload"])
+        if isinstance(error, OSError):
+            raise Failed(str(error))
+        raise
+    report(contents, system, changed, to_do, say)
+    return True
+
+
+def run_steps(
+    contents: Contents, system: System, generation: Generation, todo: List[changes.Change], say: Say
+) -> List[str]:
+    """Place files, give owners and modes, run the hooks, give them again; return what is left to the operator.
+
+    Raises:
+        Failed: a hook failed, or an owner does not exist.
+    """
+    for change in todo:
+        entry = change.entry
+        for folder in changes.parents(entry.path, system):
+            generation.note("mkdir " + folder)
+            system.put(folder, State("dir", 0o755, 0, 0, 0, {}, ""), None)
+        # An account that a hook makes: nobody's until then.
+        wanted = change.wanted or State(
+            "file" if entry.sha256 else "dir", 0o700, 0, 0, 0, change.now.xattrs, entry.sha256 or ""
+        )
+        generation.note("put " + entry.path)
+        system.put(entry.path, wanted, contents.read(entry) if entry.sha256 else None)
+    to_do = []
+    steps = []
+    for hook in contents.manifest["hooks"]:
+        script = generation.add_script(hook["name"], contents.hook(hook["name"]))
+        steps.append((hook["name"], "exec /bin/sh " + script))
+    if any(entry.path == FIRST_BOOT for entry in contents.entries):  # as its unit runs it
+        steps.append((os.path.basename(FIRST_BOOT), "umask 0077; exec /bin/sh " + FIRST_BOOT))
+    for name, command in steps:
+        say("hook", name=name)
+        generation.note("run " + name)
+        code, said = system.run(["/bin/sh", "-c", command], **FOR_HOOKS)
+        if code:
+            raise Failed(
+                "{}: {}".format(name, " / ".join(said.splitlines()[-3:]) or "exit code {}".format(code))
+            )
+        to_do += [line[len(TO_DO) :] for line in said.splitlines() if line.startswith(TO_DO)]
+    for change in changes.find_changes(contents, system):
+        if change.wanted is None:
+            raise Failed("{}: {}".format(change.entry.path, change.entry.owner))
+        generation.note("dress " + change.entry.path)
+        system.put(change.entry.path, change.wanted._replace(content=change.now.content), None)
+    if system.selinux and system.has("restorecon"):
+        declared = {entry.path for entry in contents.entries}
+        others = generation.compare(declared, contents.manifest["saved"])
+        for path in sorted(
+            path for path in others if path not in declared and others[path][1].kind != "absent"
+        ):
+            system.run(["restorecon", path])
+    return to_do
+
+
+def report(
+    contents: Contents,
+    system: System,
+    changed: Dict[str, Tuple[State, State]],
+    to_do: List[str],
+    say: Say,
+) -> None:
+    """Tell what was changed, by hooks too, and what the operator has to do."""
+    for path in sorted(changed):
+        say("line", text=changes.describe_state(path, *changed[path]))
+    say("applied", count=len(changed))
+    _, unwanted = changes.missing_packages(contents, system)
+    for package in unwanted:
+        say("unwanted", package=package)
+    for line in to_do:
+        say("to-do", text=line)
+
+
+def active_units(contents: Contents, system: System) -> List[str]:
+    """Return which of the overlay's units run now."""
+    if not system.running:
+        return []
+    units = contents.manifest["services"]
+    return [unit for unit in units if system.run(["systemctl", "is-active", unit])[0] == 0]
+
+
+def undo(system: System, journal: Journal, keep: Set[str], force: bool, say: Say) -> Tuple[Generation, int]:
+    """Take the last --apply back; return it, and how many are left.
+
+    Raises:
+        Refused: there is none, or somebody has changed files since and `force` does not stand for it.
+    """
+    there = journal.generations()
+    if not there:
+        raise Refused("nothing-to-undo")
+    last = there[-1]
+    conflicts = [path for path in last.conflicts() if path not in keep]
+    if conflicts and not force:
+        raise Refused("changed-since", paths=", ".join(conflicts))
+    say("undoing", folder=last.path, when=last.state.get("when", "?"))
+    for path in last.restore(last.state.get("saved", []), keep):
+        say("left", path=path)
+    last.forget()
+    return last, len(there) - 1
+
+
+def refresh(system: System, units: List[str], stop: List[str], restart: bool, say: Say) -> bool:
+    """Have systemd read the units anew; with `restart`, restart what runs, else list it. Return whether all went well."""
+    if not system.running:
+        return True
+    system.run(["systemctl", "daemon-reload"])
+    commands = [["systemctl", "stop", unit] for unit in stop]
+    commands += [
+        ["systemctl", "restart", "systemd-sysctl", "systemd-journald"],
+        ["systemd-tmpfiles", "--create"],
+    ]
+    for unit in units:
+        if unit == FIRST_BOOT_UNIT:
+            continue
+        if unit == "auditd.service":  # it refuses to be restarted, and stops listening to nobody
+            commands += [["augenrules", "--load"], ["systemctl", "reload-or-restart", unit]]
+        else:
+            commands.append(["systemctl", "restart", unit])
+    good = True
+    for argv in commands:
+        if not restart:
+            say("restart-by-hand", command=" ".join(argv))
+            continue
+        say("running", command=" ".join(argv))
+        code, said = system.run(argv)
+        if code:
+            good = False
+            say("command-failed", command=" ".join(argv), said=said[-300:])
+    return good
