@@ -90,9 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
     _draft(kickstart, output=True)
-    overlay = _verb(
-        verbs, "overlay", overlay_verb, "the overlay archive, for the medium or for a server in use"
-    )
+    overlay = _verb(verbs, "overlay", overlay_verb, "the overlay archive, or one for a server in use")
     _draft(overlay, output=True)
     overlay.add_argument("--archive", action="store_true", help="with a program that applies it to a server")
     signed = overlay.add_mutually_exclusive_group()

@@ -53,7 +53,7 @@ class OverlayFile(Frozen):
     excludes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     touches: tuple[str, ...] = ()
-    """What its hook changes outside /etc, `*` for a part: kept before an archive is applied to a running server."""
+    """What its hook changes outside /etc (`*` in a part): kept by the archive for its way back."""
     ports: tuple[Port, ...] = ()
     files: tuple[Entry, ...] = ()
     dirs: tuple[Entry, ...] = ()

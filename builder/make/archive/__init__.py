@@ -1,7 +1,7 @@
 """The archive for servers in production (guide, 5 d): overlay and program in one file, signed.
 
-It is a zip that Python runs: `program/` is the package of that name here, `root/` the overlay's members, `hooks/` its
-scripts, `manifest.json` all that the program has to know, with a digest for each of them.
+It is a zip that Python runs: `program/` is the package of that name here, `root/` the overlay's members,
+`hooks/` its scripts, `manifest.json` all that the program has to know, with a digest for each of them.
 """
 
 from __future__ import annotations
@@ -185,14 +185,13 @@ def _write_zip(path: Path, parts: dict[str, bytes]) -> None:
 
 def _sign(path: Path, signature: Path, fingerprint: str, gpg_home: Path | None) -> None:
     require_program("gpg", purpose="signs the archive", package="gpg")
-    home = ["--homedir", gpg_home] if gpg_home else []
-    terminal = {}
+    home: list[str | Path] = ["--homedir", gpg_home] if gpg_home else []
+    variables = {name: os.environ[name] for name in ("GNUPGHOME",) if name in os.environ}
     with contextlib.suppress(OSError):
-        terminal["GPG_TTY"] = os.ttyname(0)  # where gpg-agent asks for the passphrase
-    argv = ["gpg", *home, "--batch", "--no-tty", "--local-user", f"{fingerprint}!", "--armor"]
+        variables["GPG_TTY"] = os.ttyname(0)  # where gpg-agent asks for the passphrase
+    who = ["--batch", "--no-tty", "--local-user", f"{fingerprint}!"]
     run(
-        [*argv, "--output", signature, "--detach-sign", path],
+        ["gpg", *home, *who, "--armor", "--output", signature, "--detach-sign", path],
         doing=f"sign the archive with the key {fingerprint}",
-        env={name: os.environ[name] for name in ("GNUPGHOME",) if name in os.environ and not gpg_home}
-        | terminal,
+        env=variables,
     )

@@ -1,1 +1,1 @@
-"""The program inside the archive. It runs on the server: Python 3.6 (RHEL 8.3's platform-python), nothing but its library."""
+"""The program inside the archive: it runs on the server, by RHEL 8.3's Python 3.6, with no other library."""

@@ -1,4 +1,4 @@
-"""--apply and --undo: the overlay put on the server by the steps that the installation takes, or everything as it was."""
+"""--apply and --undo: the overlay by the steps that the installation takes, or everything as it was."""
 
 import os
 import signal
@@ -91,7 +91,7 @@ def apply(contents: Contents, system: System, journal: Journal, say: Say) -> boo
 def run_steps(
     contents: Contents, system: System, generation: Generation, todo: List[changes.Change], say: Say
 ) -> List[str]:
-    """Place files, give owners and modes, run the hooks, give them again; return what is left to the operator.
+    """Place files, run the hooks, give owners and modes again; return what is left to the operator.
 
     Raises:
         Failed: a hook failed, or an owner does not exist.
@@ -119,9 +119,8 @@ def run_steps(
         generation.note("run " + name)
         code, said = system.run(["/bin/sh", "-c", command], **FOR_HOOKS)
         if code:
-            raise Failed(
-                "{}: {}".format(name, " / ".join(said.splitlines()[-3:]) or "exit code {}".format(code))
-            )
+            reason = " / ".join(said.splitlines()[-3:]) or "exit code {}".format(code)
+            raise Failed("{}: {}".format(name, reason))
         to_do += [line[len(TO_DO) :] for line in said.splitlines() if line.startswith(TO_DO)]
     for change in changes.find_changes(contents, system):
         if change.wanted is None:
@@ -131,10 +130,9 @@ def run_steps(
     if system.selinux and system.has("restorecon"):
         declared = {entry.path for entry in contents.entries}
         others = generation.compare(declared, contents.manifest["saved"])
-        for path in sorted(
-            path for path in others if path not in declared and others[path][1].kind != "absent"
-        ):
-            system.run(["restorecon", path])
+        for path in sorted(set(others) - declared):
+            if others[path][1].kind != "absent":
+                system.run(["restorecon", path])
     return to_do
 
 
@@ -185,7 +183,7 @@ def undo(system: System, journal: Journal, keep: Set[str], force: bool, say: Say
 
 
 def refresh(system: System, units: List[str], stop: List[str], restart: bool, say: Say) -> bool:
-    """Have systemd read the units anew; with `restart`, restart what runs, else list it. Return whether all went well."""
+    """Have systemd read the units anew; restart what runs, or list it. Return whether all went well."""
     if not system.running:
         return True
     system.run(["systemctl", "daemon-reload"])

@@ -1,4 +1,4 @@
-"""What would change: each file and folder against what lies on the server; identity, packages, accounts, units."""
+"""What would change: files and folders against what lies on the server; packages, accounts, units."""
 
 import difflib
 import fnmatch
@@ -137,7 +137,7 @@ def missing_packages(contents: Contents, system: System) -> Tuple[List[str], Lis
         Refused: the server can't say what is installed.
     """
     code, said = system.run(["/bin/sh", "-c", contents.manifest["list_packages"]])
-    installed = {}
+    installed = {}  # type: Dict[str, List[str]]
     for line in said.splitlines():
         found = re.match(r"^(.+)-(?:\d+:)?([^-:]+-[^-]+)\.[^.]+$", line)
         if found:

@@ -1,9 +1,9 @@
-"""What the archive holds: a manifest, the files for the server, and the overlays' hooks. A digest for each of them."""
+"""What the archive holds: manifest, files for the server, the overlays' hooks; a digest for each of them."""
 
 import hashlib
 import json
 import zipfile
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 MANIFEST = "manifest.json"
 
@@ -31,6 +31,12 @@ class Entry(NamedTuple):
     sha256: Optional[str]
     secret: bool
 
+    @staticmethod
+    def parse(item: Dict[str, Any]) -> "Entry":
+        """Return an entry of the manifest."""
+        mode = int(item["mode"], 8)
+        return Entry(item["path"], mode, item["owner"], item["type"], item["sha256"], item["secret"])
+
 
 class Contents:
     """The archive, read."""
@@ -47,18 +53,8 @@ class Contents:
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise Refused("no-archive", archive=archive, error=error)
         self.id = hashlib.sha256(text).hexdigest()
-        self.manifest = json.loads(text.decode("utf-8"))  # type: Dict[str, Any]
-        self.entries = [
-            Entry(
-                item["path"],
-                int(item["mode"], 8),
-                item["owner"],
-                item["type"],
-                item["sha256"],
-                item["secret"],
-            )
-            for item in self.manifest["entries"]
-        ]  # type: List[Entry]
+        self.manifest = json.loads(text.decode("utf-8"))
+        self.entries = [Entry.parse(item) for item in self.manifest["entries"]]
 
     def read(self, entry: Entry) -> bytes:
         """Return the content of a file for the server."""

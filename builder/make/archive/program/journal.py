@@ -9,11 +9,12 @@
     journal       a line before each change, for people
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from .contents import Refused
 from .system import ABSENT, State, System, flush
@@ -96,25 +97,26 @@ class Generation:
         """Return every path that is not as it was before: path -> before, now."""
         before = self.states("before.json")
         changed = {}
-        for path, now in self.scan(set(paths) | set(before), saved).items():
+        for path, now in self.scan(paths, saved, before).items():
             old = before.get(path, ABSENT)
             if not old.same(now) and not (path.startswith(LOGS) and only_grown(old, now)):
                 changed[path] = (old, now)
         return changed
 
-    def scan(self, paths: Iterable[str], saved: Iterable[str]) -> Dict[str, State]:
-        """Return what lies at paths and their folders, and at all that patterns mean and below it."""
-        found = set()
+    def scan(
+        self, paths: Iterable[str], saved: Iterable[str], known: Iterable[str] = ()
+    ) -> Dict[str, State]:
+        """Return what lies at paths and their folders, at all that patterns mean and below it, at what is known."""
+        found = set()  # type: Set[str]
         for path in paths:
-            while path != "/":
-                found.add(path)
-                path = os.path.dirname(path)
+            parts = path.strip("/").split("/")
+            found.update("/" + "/".join(parts[: count + 1]) for count in range(len(parts)))
         wanted = set(found)
         for pattern in saved:
             for path in self.system.expand(pattern):
                 found.update(self.system.walk(path))
         found = {path for path in found if path not in NOT_OURS or path in wanted}
-        return {path: self.system.state(path) for path in sorted(found)}
+        return {path: self.system.state(path) for path in sorted(found.union(known))}
 
     def conflicts(self) -> List[str]:
         """Return what somebody has changed since: neither as it was left, nor as it had been."""
@@ -132,7 +134,7 @@ class Generation:
     def restore(self, saved: Iterable[str], keep: Iterable[str] = ()) -> List[str]:
         """Put everything back as it was; return what could not be removed because it holds more by now.
 
-        May be run again after it was cut off. An --apply that was cut off is looked for wherever hooks may write.
+        May be run again after it was cut off. What an --apply that was cut off has changed is looked for.
         """
         if self.phase == "copying":
             return []
@@ -213,8 +215,7 @@ class Generation:
     def _load(self, name: str) -> Optional[Dict[str, Any]]:
         try:
             with open(os.path.join(self.place, name), encoding="utf-8") as file:
-                loaded = json.load(file)  # type: Dict[str, Any]
-                return loaded
+                return dict(json.load(file))
         except FileNotFoundError:
             return None
 
@@ -244,10 +245,8 @@ class Journal:
 
     def __exit__(self, *_: Any) -> None:
         """Let others in, and leave no empty folder."""
-        try:
+        with contextlib.suppress(OSError):
             os.rmdir(self.place)
-        except OSError:
-            pass
         os.close(self._lock)
 
     def generations(self) -> List[Generation]:

@@ -1,6 +1,7 @@
-"""The words that the operator types, and how it ends: 0 well, 2 refused, 3 --check found changes, 5 failed, 130 interrupted."""
+"""The words that the operator types, and how it ends (docs/how-to/running-server.md)."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -32,7 +33,7 @@ class Teller:
         try:
             print(line, flush=True)
         except OSError:  # the terminal is gone; what was begun is ended
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            sys.stdout = open(os.devnull, "w")
 
 
 def main(argv: List[str], archive: str) -> int:
@@ -44,37 +45,48 @@ def main(argv: List[str], archive: str) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
-        contents = Contents(archive)
-        arguments = parser_of(contents, texts).parse_args(argv)
-        system = System(arguments.root)
-        if not os.path.isdir(system.root):
-            raise Refused("no-root", root=arguments.root)
-        count = contents.verify()
-        mark = contents.manifest["mark"]
-        if mark:
-            say.print("*** {} ***".format(mark[lang]))
-        if contents.manifest["key"] is None:
-            say("unsigned")
-        if arguments.verify:
-            return verify(contents, count, say)
-        if arguments.list or arguments.show:
-            return show(contents, arguments.show, say)
-        if arguments.check:
-            return check(contents, system, say)
-        if arguments.apply:
-            return do_apply(contents, system, arguments.restart, say)
-        return do_undo(system, arguments, say)
+        return obey(argv, archive, lang, say)
     except Refused as error:
         return complain(texts[error.word].format(**error.values), REFUSED)
+    except PermissionError:
+        return complain(texts["not-root"], REFUSED)
     except Failed as error:
         record("failed")
         return complain(texts["failed"].format(reason=error), FAILED)
-    except PermissionError:
-        return complain(texts["not-root"], REFUSED)
     except OSError as error:
         return complain(str(error), FAILED)
     except KeyboardInterrupt:
         return complain(texts["interrupted"], INTERRUPTED)
+
+
+def obey(argv: List[str], archive: str, lang: str, say: Teller) -> int:
+    """Do what was typed; return the exit code.
+
+    Raises:
+        Refused: it can't be done; nothing was changed.
+        Failed: it began and failed; everything is as it was before.
+    """
+    contents = Contents(archive)
+    arguments = parser_of(contents, say.texts).parse_args(argv)
+    system = System(arguments.root)
+    if not os.path.isdir(system.root):
+        raise Refused("no-root", root=arguments.root)
+    count = contents.verify()
+    if contents.manifest["mark"]:
+        say.print("*** {} ***".format(contents.manifest["mark"][lang]))
+    if contents.manifest["key"] is None:
+        say("unsigned")
+    if arguments.verify:
+        code = verify(contents, count, say)
+    elif arguments.list or arguments.show:
+        code = show(contents, arguments.show, say)
+    elif arguments.check:
+        code = check(contents, system, say)
+    elif arguments.apply:
+        code = do_apply(contents, system, arguments.restart, say)
+    else:
+        code = do_undo(system, arguments, say)
+    return code
 
 
 def interrupt(_number: int, _frame: Any) -> None:
@@ -84,10 +96,8 @@ def interrupt(_number: int, _frame: Any) -> None:
 
 def complain(line: str, code: int) -> int:
     """Say an error, and return the exit code."""
-    try:
+    with contextlib.suppress(OSError):
         sys.stderr.write("error: {}\n".format(line))
-    except OSError:
-        pass
     return code
 
 
@@ -221,8 +231,7 @@ def start() -> int:
     """Run the archive that this module was loaded from."""
     if sys.getfilesystemencoding() != "utf-8" and "FORJA_UTF8" not in os.environ:
         # Python 3.6 under LC_ALL=C can't write the names of all files.
-        os.execve(
-            sys.executable, [sys.executable] + sys.argv, dict(os.environ, LC_ALL="C.UTF-8", FORJA_UTF8="1")
-        )
+        variables = dict(os.environ, LC_ALL="C.UTF-8", FORJA_UTF8="1")
+        os.execve(sys.executable, [sys.executable] + sys.argv, variables)
     archive = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return main(sys.argv[1:], archive)

@@ -1,4 +1,4 @@
-"""The server, or a folder that holds one: what lies at a path, and how it is put there whole or not at all."""
+"""The server, or a folder that holds one: what lies at a path, and how it is put there, whole or not."""
 
 import base64
 import errno
@@ -8,7 +8,7 @@ import os
 import shlex
 import stat
 import subprocess
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 SELINUX = "security.selinux"
 POLICY = "/etc/selinux/targeted/contexts/files/file_contexts"
@@ -124,15 +124,14 @@ class System:
             if state.kind == "link":
                 os.symlink(state.content, partial)
             else:
-                assert content is not None
                 with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(content)
+                    file.write(content or b"")
             dress(partial, state)
             os.rename(partial, place)
         flush(folder)
 
     def walk(self, path: str) -> Iterator[str]:
-        """Give a path, and all below it; below /etc on other file systems too (/etc/postfix), else on its own."""
+        """Give a path and all below it: of /etc on other file systems too (/etc/postfix), else on its own."""
         yield path
         place = self.locate(path)
         if os.path.islink(place) or not os.path.isdir(place):
@@ -140,11 +139,14 @@ class System:
         device = os.lstat(place).st_dev
         for name in sorted(os.listdir(place)):
             below = os.path.join(place, name)
-            if path.split("/")[1] == "etc" or os.lstat(below).st_dev == device:
+            folder = os.path.isdir(below) and not os.path.islink(below)
+            if folder and path.split("/")[1] != "etc" and os.lstat(below).st_dev != device:
+                yield os.path.join(path, name)  # a mount point
+            else:
                 yield from self.walk(os.path.join(path, name))
 
     def expand(self, pattern: str) -> List[str]:
-        """Return the paths that a pattern (`*` in its parts) means; one without `*`, whether it is there or not."""
+        """Return the paths that a pattern means; one without `*` whether it is there or not."""
         if "*" not in pattern:
             return [pattern]
         found = glob.glob(os.path.join(self.root, pattern.lstrip("/")))
@@ -154,9 +156,6 @@ class System:
         """Run a program of the server's; return its exit code and what it said."""
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
         environment.update(variables)
-        how = {}  # type: Dict[str, Any]
-        if self.root != "/":
-            how["preexec_fn"] = lambda: (os.chroot(self.root), os.chdir("/"))
         try:
             done = subprocess.run(
                 argv,
@@ -165,11 +164,16 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                **how,
+                preexec_fn=None if self.root == "/" else self._enter,
+                check=False,
             )
         except OSError as error:
             return 127, "{}: {}".format(argv[0], error.strerror)
         return done.returncode, done.stdout.decode("utf-8", "replace").strip()
+
+    def _enter(self) -> None:
+        os.chroot(self.root)
+        os.chdir("/")
 
     def has(self, program: str) -> bool:
         """Say whether a program is installed."""
