@@ -1,7 +1,8 @@
-"""The archive for servers in production, on a server that is one: the laboratory's Debian, with a past of its own.
+"""The archive for servers in production, on one of them: the laboratory's Debian, with a past of its own.
 
-No machine boots: the root file system of the laboratory is entered in namespaces, as root of it, with no network. What
-is done there is what an operator does; what must not be seen afterwards is looked for in the whole tree.
+No machine boots: the root file system of the laboratory is entered in namespaces, as root of it, with no
+network. What is done there is what an operator does; what must not be seen afterwards is looked for in the
+whole tree.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from builder.tools.process import find_program
 
 from .conftest import CACHE, Run, forja
 
-NEEDLESS = ("boot", "usr/lib/modules", "usr/lib/grub", "usr/share/grub", "usr/share/i18n", "var/lib/apt/lists")
+NEEDLESS = (
+    "boot",
+    "usr/lib/modules",
+    "usr/lib/grub",
+    "usr/share/grub",
+    "usr/share/i18n",
+    "var/lib/apt/lists",
+)
 MEMORY = Path("/dev/shm")
 ARCHIVE = "/tmp/clasificado.unsigned.pyz"
 ENTER = """
@@ -36,8 +44,8 @@ useradd --create-home --groups wheel administrador
 useradd --create-home operador
 useradd --create-home auditora
 printf 'administrador:Una-clave-de-prueba-1\\n' | chpasswd
-printf '[Unit]\\nDescription=Own\\n[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n' \\
-    > /etc/systemd/system/propia.service
+printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n' > \\
+    /etc/systemd/system/propia.service
 SYSTEMD_OFFLINE=1 systemctl enable propia.service
 printf '# de la casa\\n' >> /etc/ssh/sshd_config
 chmod 0600 /etc/issue
@@ -52,14 +60,15 @@ ln -s /srv/aviso /etc/issue.net.viejo
 LOOK = """
 import hashlib, os, stat, sys
 for top, folders, files in os.walk('/'):
-    folders[:] = sorted(f for f in folders if os.path.join(top, f) not in ('/proc', '/dev', '/run', '/tmp', '/sys'))
+    folders[:] = [f for f in folders if top != '/' or f not in ('proc', 'dev', 'run', 'tmp', 'sys')]
     for name in sorted(folders + files):
         path = os.path.join(top, name)
         s = os.lstat(path)
         what = ''
         if stat.S_ISREG(s.st_mode): what = hashlib.sha256(open(path, 'rb').read()).hexdigest()
         elif stat.S_ISLNK(s.st_mode): what = os.readlink(path)
-        xattrs = sorted((n, os.getxattr(path, n, follow_symlinks=False)) for n in os.listxattr(path, follow_symlinks=False))
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+        xattrs = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
         print(ascii((path, oct(s.st_mode), s.st_uid, s.st_gid, what, xattrs)))
 """
 """Every path of a tree with all that has to come back; times apart."""
@@ -117,7 +126,9 @@ def lower() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("archive") / Path(ARCHIVE).name
-    run = forja("overlay", "clasificado", "--platform", "laboratorio", "--archive", "--unsigned", "--output", path)
+    run = forja(
+        "overlay", "clasificado", "--platform", "laboratorio", "--archive", "--unsigned", "--output", path
+    )
     assert run.code == 0, run.stderr
     assert run.stdout.splitlines() == [str(path), f"{path}.sha256"]
     return path
@@ -132,7 +143,9 @@ def server(lower: Path, archive: Path) -> Iterator[Server]:
         server = Server(lower, folder, archive)
         server.check(PAST)
         yield server
-        subprocess.run([*namespaces(), "rm", "-rf", *(folder / part for part in ("upper", "work"))], check=True)
+        subprocess.run(
+            [*namespaces(), "rm", "-rf", *(folder / part for part in ("upper", "work"))], check=True
+        )
 
 
 def test_a_server_and_back(server: Server) -> None:
@@ -153,14 +166,20 @@ def test_a_server_and_back(server: Server) -> None:
     assert "/home/operador/.gnupg" in first.stdout
     applied = server.look()
     changed = {line.split("'")[1] for line in before ^ applied}
-    assert {"/etc/ssh/sshd_config", "/etc/postfix/header_checks", "/etc/group", "/root/.gnupg/gpg.conf"} <= changed
+    assert {
+        "/etc/ssh/sshd_config",
+        "/etc/postfix/header_checks",
+        "/etc/group",
+        "/root/.gnupg/gpg.conf",
+    } <= changed
     assert server.check("grep ^administrador: /etc/shadow") == own, "passwords are people's"
     assert not [path for path in changed if "ssh_host_ed25519" in path]
     assert not [path for path in changed if path.startswith("/home/operador/")]
     said = server.check(
         "sshd -T | grep -i permitrootlogin; SYSTEMD_OFFLINE=1 systemctl is-enabled propia amavisd clamd@scan;"
         "stat -c '%a %U:%G' /etc/amavisd/amavisd.conf /etc/opendkim/keys/forja.private;"
-        "openssl x509 -in /etc/pki/tls/certs/forja-postfix.pem -noout -subject; cat /home/operador/.gnupg/gpg.conf"
+        "openssl x509 -in /etc/pki/tls/certs/forja-postfix.pem -noout -subject;"
+        "cat /home/operador/.gnupg/gpg.conf"
     ).splitlines()
     assert said[:6] == [
         "permitrootlogin no",
@@ -258,5 +277,7 @@ def test_another_system_is_refused(server: Server, tmp_path: Path) -> None:
         other = Server(server.lower, server.folder, path).run(f"python3 /tmp/{path.name} {verb}")
         assert other.code == 2
         assert "Red Hat Enterprise Linux 8.3" in other.stderr
-    here = subprocess.run([sys.executable, server.archive, "--check"], capture_output=True, text=True, check=False)
+    here = subprocess.run(
+        [sys.executable, server.archive, "--check"], capture_output=True, text=True, check=False
+    )
     assert here.returncode == 2, "the laboratory's is for the laboratory only"
