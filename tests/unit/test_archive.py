@@ -453,6 +453,30 @@ def test_a_cut_at_every_change_is_taken_back(small: Small, monkeypatch: pytest.M
 
 
 @SEES
+def test_an_undo_that_is_cut_off_is_ended_by_the_next(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = small.look()
+    put = System.put
+    assert small.run("--apply").returncode == 0
+    for number in range(3):
+        done: list[str] = []
+
+        def cut(self: System, path: str, *what: object, number: int = number, done: list[str] = done) -> None:
+            if len(done) == number:
+                raise KeyboardInterrupt
+            done.append(path)
+            put(self, path, *what)  # type: ignore[arg-type]
+
+        system = System(str(small.root))
+        with monkeypatch.context() as patch, Journal(system) as at_work:
+            patch.setattr(System, "put", cut)
+            with pytest.raises(KeyboardInterrupt):
+                apply.undo(system, at_work, set(), False, lambda *_a, **_k: None)
+    assert small.look() != before
+    assert small.run("--undo").returncode == 0
+    assert small.look() == before
+
+
+@SEES
 def test_a_change_since_is_not_lost(small: Small) -> None:
     assert small.run("--apply").returncode == 0
     small.write("/etc/one", "a person's\n")

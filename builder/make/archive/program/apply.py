@@ -195,8 +195,9 @@ def refresh(system: System, units: List[str], stop: List[str], restart: bool, sa
     for unit in units:
         if unit == FIRST_BOOT_UNIT:
             continue
-        if unit == "auditd.service":  # it refuses to be restarted, and stops listening to nobody
-            commands += [["augenrules", "--load"], ["systemctl", "reload-or-restart", unit]]
+        if unit == "auditd.service":  # its unit refuses to be stopped
+            commands += [["systemctl", "start", unit], ["augenrules", "--load"]]
+            commands.append(["systemctl", "kill", "--signal=HUP", unit])
         else:
             commands.append(["systemctl", "restart", unit])
     good = True

@@ -137,7 +137,7 @@ def missing_packages(contents: Contents, system: System) -> Tuple[List[str], Lis
         Refused: the server can't say what is installed.
     """
     code, said = system.run(["/bin/sh", "-c", contents.manifest["list_packages"]])
-    installed = {}  # type: Dict[str, List[str]]
+    installed: Dict[str, List[str]] = {}
     for line in said.splitlines():
         found = re.match(r"^(.+)-(?:\d+:)?([^-:]+-[^-]+)\.[^.]+$", line)
         if found:
@@ -191,7 +191,7 @@ def describe_state(path: str, before: State, after: State) -> str:
 
 def parents(path: str, system: System) -> List[str]:
     """Return the folders above a path that are not there, outermost first."""
-    found = []  # type: List[str]
+    found: List[str] = []
     path = os.path.dirname(path)
     while path != "/" and system.state(path) == ABSENT:
         found.insert(0, path)

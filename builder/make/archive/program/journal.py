@@ -34,7 +34,7 @@ class Generation:
         self.system = system
         self.path = path
         self.place = system.locate(path)
-        self.state = self._load("state.json") or {"phase": "copying"}  # type: Dict[str, Any]
+        self.state: Dict[str, Any] = self._load("state.json") or {"phase": "copying"}
 
     @property
     def phase(self) -> str:
@@ -103,11 +103,9 @@ class Generation:
                 changed[path] = (old, now)
         return changed
 
-    def scan(
-        self, paths: Iterable[str], saved: Iterable[str], known: Iterable[str] = ()
-    ) -> Dict[str, State]:
-        """Return what lies at paths and their folders, at all that patterns mean and below it, at what is known."""
-        found = set()  # type: Set[str]
+    def scan(self, paths: Iterable[str], saved: Iterable[str], known: Iterable[str] = ()) -> Dict[str, State]:
+        """Return what lies at paths and their folders, at what is known, at what patterns mean and below."""
+        found: Set[str] = set()
         for path in paths:
             parts = path.strip("/").split("/")
             found.update("/" + "/".join(parts[: count + 1]) for count in range(len(parts)))

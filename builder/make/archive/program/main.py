@@ -43,7 +43,8 @@ def main(argv: List[str], archive: str) -> int:
     say = Teller(texts)
     os.umask(0o022)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, interrupt)
     try:
         return obey(argv, archive, lang, say)
     except Refused as error:
@@ -196,10 +197,13 @@ def do_apply(contents: Contents, system: System, restart: bool, say: Teller) -> 
             say("no-change", what=contents.manifest["profile"])
             return OK
         record("applied {} {}".format(contents.manifest["profile"], contents.id))
-        if not refresh(system, contents.manifest["services"], [], restart, say):
+        try:
+            good = refresh(system, contents.manifest["services"], [], restart, say)
+        except KeyboardInterrupt:
+            good = False
+        if not good:
             say("some-failed")
-            return FAILED
-    return OK
+    return OK if good else FAILED
 
 
 def do_undo(system: System, arguments: argparse.Namespace, say: Teller) -> int:
@@ -211,7 +215,10 @@ def do_undo(system: System, arguments: argparse.Namespace, say: Teller) -> int:
     if os.geteuid() != 0:
         raise Refused("not-root")
     with Journal(system) as journal:
-        last, older = undo(system, journal, set(arguments.keep), arguments.force, say)
+        try:
+            last, older = undo(system, journal, set(arguments.keep), arguments.force, say)
+        except KeyboardInterrupt:
+            return complain(say.texts["undo-again"], INTERRUPTED)
         record("undone {} {}".format(last.state.get("profile"), last.state.get("archive")))
         say("undone")
         if older:

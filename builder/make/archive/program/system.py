@@ -47,7 +47,7 @@ class System:
 
     def locate(self, path: str) -> str:
         """Return where a path lies, its folders' links followed inside the root, its own not."""
-        done = []  # type: List[str]
+        done: List[str] = []
         todo = [part for part in path.split("/") if part][::-1]
         links = 0
         while todo:

@@ -50,6 +50,7 @@ TEXTS = {
         "it failed, and everything is as it was before: {reason}",
     ),
     "interrupted": ("interrumpido; todo está como antes", "interrupted; everything is as it was before"),
+    "undo-again": ("interrumpido a medias; repita --undo", "interrupted half-way; run --undo again"),
     # What is going on.
     "unsigned": (
         "AVISO: este archivo se hizo sin firma: nada dice de quién viene",
