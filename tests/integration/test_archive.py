@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,3 +282,91 @@ def test_another_system_is_refused(server: Server, tmp_path: Path) -> None:
         [sys.executable, server.archive, "--check"], capture_output=True, text=True, check=False
     )
     assert here.returncode == 2, "the laboratory's is for the laboratory only"
+
+
+# --- With systemd ---------------------------------------------------------------------------------
+
+BOOT = """
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+cd "$2/root"
+mount -t proc proc proc; mount -t sysfs -o ro sysfs sys; mount -t cgroup2 cgroup2 sys/fs/cgroup
+for folder in dev run tmp; do mount -t tmpfs tmpfs $folder; done
+for node in null zero full random urandom tty; do touch dev/$node; mount --bind /dev/$node dev/$node; done
+mkdir dev/pts dev/shm; mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts; ln -s pts/ptmx dev/ptmx
+ip link set lo up; cp "$3" run/
+exec chroot . env -i container=forja PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 /lib/systemd/systemd
+"""
+SPACES = ["--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup"]
+NO_AUDIT = """
+mkdir -p /etc/systemd/system/auditd.service.d
+printf '[Unit]\\nConditionVirtualization=!container\\n' > /etc/systemd/system/auditd.service.d/contenedor.conf
+"""
+"""The kernel's audit belongs to the machine, not to a container on it."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server whose systemd runs, in namespaces of its own."""
+
+    pid: int
+
+    def check(self, command: str, *codes: int) -> str:
+        env = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+        enter = ["nsenter", f"--target={self.pid}", *SPACES, "--root", "--wd"]
+        argv = [*enter, *env, "sh", "-c", command]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode in (codes or (0,)), done.stdout[-3000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def services(self) -> set[str]:
+        units = "systemctl list-units --plain --no-legend --no-pager --state=active,failed"
+        lines = self.check(f"{units} --type=service,timer,mount,path").splitlines()
+        return {line.split()[0] for line in lines if not line.startswith(("systemd-", "dev-", "proc-"))}
+
+
+@pytest.fixture
+def running(server: Server) -> Iterator[Running]:
+    enter = ["unshare", *SPACES, "--fork", "--kill-child"]
+    probe = [*enter, "mount", "-t", "cgroup2", "cgroup2", server.folder / "root"]
+    if os.geteuid() != 0 or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("systemd in a container takes root, and cgroup v2")
+    server.check(NO_AUDIT)
+    argv = [*enter, "sh", "-ec", BOOT, "sh", str(server.lower), str(server.folder), str(server.archive)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as holder:
+        try:
+            deadline = time.monotonic() + 120
+            children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children")
+            while not children.read_text().strip():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            made = Running(int(children.read_text()))
+            while "/systemd" not in Path(f"/proc/{made.pid}/cmdline").read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            while made.check("systemctl is-system-running || true").strip() not in ("running", "degraded"):
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            yield made
+        finally:
+            holder.kill()
+
+
+def test_services_of_a_server_that_runs(running: Running) -> None:
+    before = running.services()
+    assert {"postfix.service", "opendkim.service", "ssh.service"} <= before
+    command = f"python3 /run/{Path(ARCHIVE).name}"
+    said = running.check(f"{command} --apply --lang en", 5)
+    assert "stop" not in said
+    assert running.services() == before, "amavis runs: its account can't be changed, and nothing is"
+    said = running.check(f"systemctl stop postfix amavis; {command} --apply --restart --lang en")
+    assert "systemctl restart postfix.service" in said
+    after = running.services()
+    assert {"amavisd.service", "clamd@scan.service", "postfix@-.service", "saslauthd.service"} <= after
+    assert "var-spool-postfix-lib64.mount" in after
+    assert not running.check("systemctl --failed --no-legend --plain").strip()
+    assert "220 " in running.check(
+        "python3 -c \"import socket; s = socket.create_connection(('127.0.0.1', 10025)); print(s.recv(99))\""
+    )
+    running.check(f"{command} --undo --restart --lang en; systemctl start amavis")
+    assert running.services() == before
+    assert running.check("test -e /var/lib/forja-overlay || test -e /var/spool/postfix/lib64", 1) == ""

@@ -470,7 +470,7 @@ def test_an_undo_that_is_cut_off_is_ended_by_the_next(small: Small, monkeypatch:
         with monkeypatch.context() as patch, Journal(system) as at_work:
             patch.setattr(System, "put", cut)
             with pytest.raises(KeyboardInterrupt):
-                apply.undo(system, at_work, set(), False, lambda *_a, **_k: None)
+                apply.undo(system, at_work, set(), False, False, lambda *_a, **_k: None)
     assert small.look() != before
     assert small.run("--undo").returncode == 0
     assert small.look() == before

@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Set, Tuple
 from . import changes
 from .contents import Contents, Refused
 from .journal import Generation, Journal
-from .system import State, System
+from .system import ABSENT, State, System
 
 Say = Callable[..., None]
 FIRST_BOOT = "/usr/libexec/forja/primer-arranque"
@@ -68,7 +68,7 @@ def apply(contents: Contents, system: System, journal: Journal, say: Say) -> boo
     generation = journal.new()
     say("saving", folder=generation.path)
     try:
-        facts = dict(changes.facts_of(contents), archive=contents.id, active=active_units(contents, system))
+        facts = dict(changes.facts_of(contents), archive=contents.id, units=units_before(contents, system))
         generation.start(dict(facts, when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())), paths, saved)
         to_do = run_steps(contents, system, generation, todo, say)
         changed = generation.finish(paths, saved)
@@ -154,16 +154,48 @@ def report(
         say("to-do", text=line)
 
 
-def active_units(contents: Contents, system: System) -> List[str]:
-    """Return which of the overlay's units run now."""
+def units_before(contents: Contents, system: System) -> List[str]:
+    """Return which of the overlay's units are to run when it is taken back: those that do, or are enabled."""
     if not system.running:
         return []
+    off = changes.disabled_units(contents, system)
     units = contents.manifest["services"]
-    return [unit for unit in units if system.run(["systemctl", "is-active", unit])[0] == 0]
+    return [unit for unit in units if unit not in off or is_active(system, unit)]
 
 
-def undo(system: System, journal: Journal, keep: Set[str], force: bool, say: Say) -> Tuple[Generation, int]:
-    """Take the last --apply back; return it, and how many are left.
+def is_active(system: System, unit: str) -> bool:
+    """Say whether a unit runs."""
+    return system.run(["systemctl", "is-active", unit])[0] == 0
+
+
+def units_to_stop(system: System, generation: Generation) -> List[str]:
+    """Return what runs by a unit that will be gone, or did not run before."""
+    if not system.running:
+        return []
+    before, after = generation.states("before.json"), generation.states("after.json")
+    made = [
+        os.path.basename(path)
+        for path, state in sorted(after.items())
+        if os.path.dirname(path) == "/etc/systemd/system" and state.kind == "file"
+        if before.get(path, ABSENT).kind == "absent"
+    ]
+    state = generation.state
+    ours = [unit for unit in state.get("services", []) if unit not in state.get("units", [])]
+    return [unit for unit in sorted({*made, *ours}) if "@." not in unit and is_active(system, unit)]
+
+
+def undo(
+    system: System, journal: Journal, keep: Set[str], force: bool, restart: bool, say: Say
+) -> Tuple[Generation, List[str]]:
+    """Take the last --apply back; return it, and the units that are still to be stopped.
+
+    Args:
+        system: the server.
+        journal: what can be taken back.
+        keep: paths that stay as they are now.
+        force: what was changed since comes back too.
+        restart: stop now, while their units are there, what did not run before.
+        say: tells what happens.
 
     Raises:
         Refused: there is none, or somebody has changed files since and `force` does not stand for it.
@@ -176,10 +208,19 @@ def undo(system: System, journal: Journal, keep: Set[str], force: bool, say: Say
     if conflicts and not force:
         raise Refused("changed-since", paths=", ".join(conflicts))
     say("undoing", folder=last.path, when=last.state.get("when", "?"))
-    for path in last.restore(last.state.get("saved", []), keep):
+    stop = units_to_stop(system, last)
+    if stop and restart:
+        say("running", command="systemctl stop " + " ".join(stop))
+        system.run(["systemctl", "stop"] + stop)
+        stop = []
+    left = last.restore(last.state.get("saved", []), keep)
+    for path in left:
         say("left", path=path)
     last.forget()
-    return last, len(there) - 1
+    say("undone-but" if left or keep else "undone")
+    if there[:-1]:
+        say("older", count=len(there) - 1)
+    return last, stop
 
 
 def refresh(system: System, units: List[str], stop: List[str], restart: bool, say: Say) -> bool:

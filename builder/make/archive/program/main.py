@@ -216,16 +216,13 @@ def do_undo(system: System, arguments: argparse.Namespace, say: Teller) -> int:
         raise Refused("not-root")
     with Journal(system) as journal:
         try:
-            last, older = undo(system, journal, set(arguments.keep), arguments.force, say)
+            keep = set(arguments.keep)
+            last, stop = undo(system, journal, keep, arguments.force, arguments.restart, say)
         except KeyboardInterrupt:
             return complain(say.texts["undo-again"], INTERRUPTED)
         record("undone {} {}".format(last.state.get("profile"), last.state.get("archive")))
-        say("undone")
-        if older:
-            say("older", count=older)
-        active = last.state.get("active", [])
-        now = [unit for unit in last.state.get("services", []) if unit not in active]
-        return OK if refresh(system, active, now, arguments.restart, say) else FAILED
+        units = last.state.get("units", [])
+        return OK if refresh(system, units, stop, arguments.restart, say) else FAILED
 
 
 def record(what: str) -> None:

@@ -83,6 +83,10 @@ TEXTS = {
         "taking back what was applied on {when} ({folder})",
     ),
     "undone": ("todo está como antes de aplicarlo", "everything is as it was before it was applied"),
+    "undone-but": (
+        "lo demás está como antes de aplicarlo",
+        "all else is as it was before it was applied",
+    ),
     "older": ("quedan {count} aplicaciones anteriores", "{count} earlier ones are left"),
     "left": ("{path} se queda: ahora contiene algo más", "{path} stays: it holds more by now"),
     "restart-by-hand": ("para que rija: {command}", "for it to be in force: {command}"),
