@@ -248,7 +248,9 @@ def refresh(system: System, units: List[str], stop: List[str], restart: bool, sa
             continue
         say("running", command=" ".join(argv))
         code, said = system.run(argv)
-        if code:
+        if code and argv[0] == "augenrules":  # rules that are locked (-e 2) are until the next boot
+            say("audit-later")
+        elif code:
             good = False
             say("command-failed", command=" ".join(argv), said=said[-300:])
     return good

@@ -92,6 +92,10 @@ TEXTS = {
     "restart-by-hand": ("para que rija: {command}", "for it to be in force: {command}"),
     "running": ("{command}", "{command}"),
     "command-failed": ("{command}: {said}", "{command}: {said}"),
+    "audit-later": (
+        "pendiente: reiniciar el equipo; hasta entonces rigen las reglas de auditoría anteriores",
+        "to do: reboot; until then the audit rules from before are in force",
+    ),
     "some-failed": (
         "aplicado, y alguna orden ha fallado: vea journalctl -xe; --undo --restart lo deshace",
         "applied, and a command failed: see journalctl -xe; --undo --restart takes it back",
