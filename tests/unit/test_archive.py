@@ -56,6 +56,7 @@ PYTHONS = sorted(
         if found and ".pyenv/shims" not in str(found) and Path(found).exists()
     }
 )
+OLDEST = min(PYTHONS, key=lambda path: int(path.name.rpartition(".")[2]), default=Path(sys.executable))
 SEES = pytest.mark.skipif(os.geteuid() != 0, reason="owners are root's to give")
 
 
@@ -193,7 +194,7 @@ class Small:
         return (self.root / path.lstrip("/")).read_text()
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, self.archive, "--root", self.root, *words]
+        argv = [OLDEST, self.archive, "--root", self.root, *words]
         return subprocess.run(argv, capture_output=True, text=True, check=False)
 
     def look(self) -> dict[str, object]:

@@ -108,16 +108,16 @@ def run_steps(
         generation.note("put " + entry.path)
         system.put(entry.path, wanted, contents.read(entry) if entry.sha256 else None)
     to_do = []
-    steps = []
-    for hook in contents.manifest["hooks"]:
-        script = generation.add_script(hook["name"], contents.hook(hook["name"]))
-        steps.append((hook["name"], "exec /bin/sh " + script))
+    # As arguments, not files: fapolicyd lets no shell read a script that nobody trusts yet.
+    steps = [
+        (hook["name"], contents.hook(hook["name"]).decode("utf-8")) for hook in contents.manifest["hooks"]
+    ]
     if any(entry.path == FIRST_BOOT for entry in contents.entries):  # as its unit runs it
         steps.append((os.path.basename(FIRST_BOOT), "umask 0077; exec /bin/sh " + FIRST_BOOT))
     for name, command in steps:
         say("hook", name=name)
         generation.note("run " + name)
-        code, said = system.run(["/bin/sh", "-c", command], **FOR_HOOKS)
+        code, said = system.run(["/bin/sh", "-c", command, name], **FOR_HOOKS)
         if code:
             reason = " / ".join(said.splitlines()[-3:]) or "exit code {}".format(code)
             raise Failed("{}: {}".format(name, reason))

@@ -2,7 +2,7 @@
 
 /var/lib/forja-overlay/0001, 0002, ... hold one --apply each:
 
-    state.json    whose archive it was, which units were active, and the phase: copying, ready, applied
+    state.json    whose archive it was, which units were to run, and the phase: copying, ready, applied
     before.json   every path that may change, as it was
     after.json    those that did change, as they were left (once the phase is `applied`)
     content/      files by their SHA-256
@@ -90,7 +90,6 @@ class Generation:
         for name in os.listdir(content):
             if name not in needed:
                 os.unlink(os.path.join(content, name))
-        shutil.rmtree(os.path.join(self.place, "hooks"), ignore_errors=True)
         return changed
 
     def compare(self, paths: Iterable[str], saved: Iterable[str]) -> Dict[str, Tuple[State, State]]:
@@ -167,14 +166,6 @@ class Generation:
         """Return the content of a file as it was."""
         with open(os.path.join(self.place, "content", state.content), "rb") as file:
             return file.read()
-
-    def add_script(self, name: str, text: bytes) -> str:
-        """Put a script where the server's shell finds it, and return its path there."""
-        folder = os.path.join(self.place, "hooks")
-        os.makedirs(folder, 0o700, exist_ok=True)
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(text)
-        return "{}/hooks/{}".format(self.path, name)
 
     def _put_back(self, path: str, before: State, now: State) -> None:
         if path.startswith(LOGS) and "file" in (before.kind, now.kind):
