@@ -18,6 +18,7 @@ from builder.ask.marks import read_marks
 from builder.ask.plan import Plan, make_plan
 from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
+from builder.make.archive import write_archive
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
 from builder.make.image import Way as ImageWay
@@ -96,8 +97,13 @@ def make_parser() -> argparse.ArgumentParser:
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
     _draft(kickstart, output=True)
-    overlay = _verb(verbs, "overlay", overlay_verb, "the overlay archive")
+    overlay = _verb(verbs, "overlay", overlay_verb, "the overlay archive, or one for a server in use")
     _draft(overlay, output=True)
+    overlay.add_argument("--archive", action="store_true", help="with a program that applies it to a server")
+    signed = overlay.add_mutually_exclusive_group()
+    signed.add_argument("--key", metavar="FINGERPRINT", help="the key that signs the archive")
+    signed.add_argument("--unsigned", action="store_true", help="an archive that nobody signs")
+    overlay.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
     verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
     verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 that Forja built")
     verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
@@ -189,7 +195,19 @@ def kickstart_verb(arguments: argparse.Namespace) -> int:
 
 def overlay_verb(arguments: argparse.Namespace) -> int:
     """`forja overlay`: the overlay archive alone."""
+    signing = arguments.key or arguments.unsigned
+    if arguments.archive and not signing:
+        raise BadInput(
+            "--archive needs the fingerprint of the key that signs it",
+            hint="--key FINGERPRINT, or --unsigned for one that nobody should trust",
+        )
+    if not arguments.archive and (signing or arguments.gpg_home):
+        raise BadInput("--key, --gpg-home and --unsigned go with --archive", hint="add --archive")
     plan = _plan_of(arguments)
+    if arguments.archive:
+        made = write_archive(plan, arguments.output, key=arguments.key, gpg_home=arguments.gpg_home)
+        print("\n".join(map(str, made)))
+        return ExitCode.OK
     print(write_overlay(plan, arguments.output or Path(f"{plan.name}.overlay.tar")))
     return ExitCode.OK
 

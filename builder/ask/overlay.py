@@ -52,6 +52,8 @@ class OverlayFile(Frozen):
     packages: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    touches: tuple[str, ...] = ()
+    """What its hook changes outside /etc (`*` in a part): kept by the archive for its way back."""
     ports: tuple[Port, ...] = ()
     files: tuple[Entry, ...] = ()
     dirs: tuple[Entry, ...] = ()

@@ -18,6 +18,8 @@ class Identity(Frozen):
     names: tuple[str, ...] = Field(min_length=1)
     version: str
     arch: str = "x86_64"
+    os_release: tuple[dict[str, str], ...] = Field(min_length=1)
+    """What os-release(5) of an installed system says: all the variables of one of them."""
 
 
 class VendorKey(Frozen):
@@ -44,6 +46,8 @@ class Tools(Frozen):
     """Command that prints the version of an installed package."""
     list_packages: str
     """Shell command that prints every installed package as name-epoch:version-release.arch, in any order."""
+    install_packages: str
+    """Command that people install packages with; the names come after it."""
     list_initramfs: str
     """Command that lists the files of an initramfs."""
     select_pam: str

@@ -7,7 +7,8 @@ fail() { echo "FORJA ERROR: amavis: $*" >&2; exit 1; }
 
 # Debian's package synchronises Bayes from here, as an account with a shell.
 rm -f /etc/cron.d/amavisd-new
-usermod --shell /sbin/nologin --home /var/spool/amavisd amavis
+# Refused while something runs as amavis, unless all is so already.
+said=$(usermod --shell /sbin/nologin --home /var/spool/amavisd amavis 2>&1) || fail "detenga antes el filtro: $said"
 
 # It loads all that it would load, and ends.
 said=$(runuser -u amavis -- /usr/sbin/amavisd -c /etc/amavisd/amavisd.conf showkeys 2>&1) || fail "$said"

@@ -9,12 +9,6 @@ getent group correo >/dev/null || groupadd --system correo
 # sendmail(8), mailq and the PAM service are RHEL's alternatives: they must mean Postfix.
 if command -v alternatives >/dev/null 2>&1; then alternatives --set mta /usr/sbin/sendmail.postfix; fi
 
-# The system's own rules name maillog too: rsyslog would write each line twice, and logrotate refuses a file named twice
-# together with the whole stanza. rsyslog.d/10-forja-correo.conf and logrotate.d/forja-correo take its place.
-sed -i '/^mail\.\*/d' /etc/rsyslog.conf
-for file in /etc/logrotate.d/syslog /etc/logrotate.d/rsyslog; do
-    [ ! -f "$file" ] || sed -i '\,^/var/log/maillog$,d' "$file"
-done
 # Debian's package has rsyslog listen inside the jail.
 rm -f /etc/rsyslog.d/postfix.conf
 for log in /var/log/maillog /var/log/maillog.err; do
@@ -23,9 +17,12 @@ for log in /var/log/maillog /var/log/maillog.err; do
     chmod 0600 "$log"
 done
 
-# Keys that packages made here and now, and that every machine made from the image would share. Nothing uses them.
-rm -f /etc/pki/tls/private/postfix.key /etc/pki/tls/certs/postfix.pem
-rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+# Keys that packages made here and now, and that every machine made from the image would share. Nothing uses them; on a
+# server in use, which has its own, something may.
+if [ -z "${FORJA_RUNNING:-}" ]; then
+    rm -f /etc/pki/tls/private/postfix.key /etc/pki/tls/certs/postfix.pem
+    rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+fi
 
 /usr/libexec/forja/jaula
 

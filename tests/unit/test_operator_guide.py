@@ -35,7 +35,7 @@ PROGRAMS = {
     "journalctl": "systemd", "less": "less", "logger": "util-linux", "loginctl": "systemd",
     "logrotate": "logrotate", "ls": "coreutils", "mount": "util-linux", "mv": "coreutils",
     "newaliases": "postfix", "nmcli": "NetworkManager", "opendkim": "opendkim", "openssl": "openssl",
-    "passwd": "passwd",
+    "passwd": "passwd", "platform-python": "platform-python",
     "postcat": "postfix", "postconf": "postfix", "postfix": "postfix", "postmap": "postfix",
     "postqueue": "postfix", "postsuper": "postfix", "restorecon": "policycoreutils", "rm": "coreutils",
     "rpm": "rpm", "rsyslogd": "rsyslog", "sh": "bash", "sha256sum": "coreutils", "sort": "coreutils",
