@@ -33,6 +33,11 @@ def ask(host: Any, commands: dict[str, str]) -> dict[str, str]:
     return answers
 
 
+def wait_for(condition: str, seconds: int = 10) -> str:
+    """Return the shell command that ends as soon as a condition holds, and after some seconds at the latest."""
+    return f"i=0; until {condition} || [ $i -ge {seconds * 5} ]; do sleep 0.2; i=$((i + 1)); done"
+
+
 def new_password() -> str:
     """Return a password of the moment that pwquality takes: every class, nothing repeated or counted up."""
     kinds = ("BDGKMPRTVX", "cfhjlnqswz", "2468", "-_.")
