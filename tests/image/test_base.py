@@ -219,7 +219,7 @@ def test_kernel_settings_in_force(expected: dict[str, str], sysctl: dict[str, st
 
 @pytest.mark.parametrize("modules", by_control(MODULES))
 def test_modules_can_not_be_loaded(modules: tuple[str, ...], facts: dict[str, str], seen: Any) -> None:
-    found = dict(line.split(": ", 1) for line in facts["modules"].splitlines())
+    found = {name: said for name, _, said in (line.partition(":") for line in facts["modules"].splitlines())}
     loaded = set(facts["loaded"].splitlines())
     seen("; ".join(f"{name}: {found.get(name)}" for name in modules))
     # Modules that it depends on may come first; the module itself is what can't be had.
