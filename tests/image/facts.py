@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 RECORD, UNIT = "\x1e", "\x1f"
@@ -34,7 +35,7 @@ def ask(host: Any, commands: dict[str, str]) -> dict[str, str]:
 
 
 def wait_for(condition: str, seconds: int = 10) -> str:
-    """Return the shell command that ends as soon as a condition holds, and after some seconds at the latest."""
+    """Return the shell command that ends once a condition holds, and after some seconds all the same."""
     return f"i=0; until {condition} || [ $i -ge {seconds * 5} ]; do sleep 0.2; i=$((i + 1)); done"
 
 
@@ -44,7 +45,7 @@ def new_password() -> str:
     return "".join(secrets.choice(kind) for _ in range(8) for kind in kinds)
 
 
-def unlike(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+def unlike(expected: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
     """Return a line for each name whose value is not the one expected."""
     return [
         f"{name}: {found.get(name, 'missing')} instead of {value}"

@@ -206,7 +206,8 @@ def test_sudo_settings_in_force(setting: str, facts: dict[str, str], seen: Any) 
     text = facts["sudo"].split("User ")[0].replace("\\", "")
     seen(" ".join(text.split()))
     # Of several, the last one counts.
-    named = [word for word in re.split(r"[,\s]+", text) if word.lstrip("!").split("=")[0] == setting.split("=")[0]]
+    name = setting.partition("=")[0]
+    named = [word for word in re.split(r"[,\s]+", text) if word.lstrip("!").partition("=")[0] == name]
     assert named[-1:] == [setting]
 
 

@@ -24,7 +24,7 @@ ASK_THE_NETWORK = {
 @pytest.fixture(scope="module")
 def facts(plan: Plan, host: Any) -> Facts:
     folder = plan.platform.path("/etc/mail/spamassassin")
-    # As amavis: with its home, which is where a Bayes database would be. Once: under emulation it takes its time.
+    # As amavis: with its home, which is where a Bayes database would be. Once: it takes its time.
     run = "cd /; runuser -u amavis -- spamassassin --nocreate-prefs --lint -D plugin"
     return look(
         host,

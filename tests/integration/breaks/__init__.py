@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from shlex import quote
 
 import jinja2
 from pydantic import Field
@@ -11,7 +12,10 @@ from pydantic import Field
 from builder.ask.plan import Plan
 from builder.ask.reading import Frozen
 
-FIREWALL = "busctl --quiet call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 org.fedoraproject.FirewallD1.zone"
+FIREWALL = (
+    "busctl --quiet call org.fedoraproject.FirewallD1"
+    " /org/fedoraproject/FirewallD1 org.fedoraproject.FirewallD1.zone"
+)
 RELOAD = "postfix reload 2>/dev/null; sleep 1"
 
 
@@ -67,9 +71,6 @@ def script(cases: list[Break], mended: list[Break]) -> str:
     parts += [(case.what, case.how) for case in cases if case.how]
     parts += [(text, text) for text in dict.fromkeys(case.then for case in cases) if text]
     return "".join(
-        f"said=$( {{ set -e\n{text}\n}} 2>&1 ) || printf '%s\\n' {quoted(name)}\": $said\"\n" for name, text in parts
+        f"said=$(sh -ec {quote(text)} 2>&1) || printf '%s: %s\\n' {quote(name)} \"$said\"\n"
+        for name, text in parts
     )
-
-
-def quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
