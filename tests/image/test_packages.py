@@ -44,7 +44,7 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
         host,
         {
             "installed": plan.platform.tools.list_packages,
-            "declared": f"for p in {' '.join(names)}; do {plan.platform.tools.query_package} $p; done",
+            "declared": f"{plan.platform.tools.query_package} {' '.join(names)}",
             "excluded": f"rpm -qa {excluded}",
             "signers": "rpm -qa --qf '%{NAME}-%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH} " + SIGNER + "\\n'",
             "postfix": "rpm -q --qf '%{EPOCH}:%{VERSION}-%{RELEASE}' postfix",
