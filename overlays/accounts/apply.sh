@@ -1,22 +1,25 @@
 #!/bin/sh
-# Accounts that exist already, the PAM stack, and files that packages own. Runs in the target, in a chroot.
+# Accounts that exist already, the PAM stack, and files that packages own. Runs in the target, in a chroot; on a server in
+# use (docs/reference/overlay.md) the accounts are the organisation's: what would be done to them is told.
 set -eu
 . /usr/lib/forja/platform.env
 
 fail() { echo "FORJA ERROR: accounts: $*" >&2; exit 1; }
+own() { if [ -n "${FORJA_RUNNING:-}" ]; then echo "FORJA PENDIENTE: sudo $*"; else "$@"; fi; }
 
 # --- Accounts -----------------------------------------------------------------
 # The installer made the administrator by its own login.defs: ageing is set on what exists.
 id -nG "$FORJA_ADMIN" | grep -qw wheel || fail "la cuenta $FORJA_ADMIN no existe o no es del grupo wheel"
 awk -F: '$2 ~ /^\$/ {print $1}' /etc/shadow | while read -r account; do
-    chage --maxdays "$FORJA_PASSWORD_MAX_DAYS" --mindays "$FORJA_PASSWORD_MIN_DAYS" --warndays 10 --inactive 30 "$account"
+    # An old password would lapse at once, and with it a service that sends mail.
+    own chage --maxdays "$FORJA_PASSWORD_MAX_DAYS" --mindays "$FORJA_PASSWORD_MIN_DAYS" --warndays 10 --inactive 30 "$account"
 done
 for account in $FORJA_NEEDLESS_ACCOUNTS; do
-    ! getent passwd "$account" > /dev/null || userdel "$account"
-    ! getent group "$account" > /dev/null || groupdel "$account"
+    ! getent passwd "$account" > /dev/null || own userdel "$account"
+    ! getent group "$account" > /dev/null || own groupdel "$account"
 done
 awk -F: '$3 != 0 && $3 < 1000 && $7 !~ /\/(nologin|false)$/ {print $1}' /etc/passwd | while read -r account; do
-    usermod --shell /sbin/nologin "$account"
+    own usermod --shell /sbin/nologin "$account"
 done
 
 # --- PAM ----------------------------------------------------------------------

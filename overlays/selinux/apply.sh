@@ -15,6 +15,11 @@ command -v semanage > /dev/null || exit 0 # nothing to set where there is no pol
 
 fail() { echo "FORJA ERROR: selinux: $*" >&2; exit 1; }
 
+# A server in use that has none must be labelled first: enforcing at its next boot, nobody would get in.
+if [ -n "${FORJA_RUNNING:-}" ] && [ "$(getenforce)" = Disabled ]; then
+    fail "SELinux está desactivado: antes, SELINUX=permissive, touch /.autorelabel y reiniciar"
+fi
+
 config=/etc/selinux/config
 sed -i -E -e 's/^SELINUX=.*/SELINUX=enforcing/' -e 's/^SELINUXTYPE=.*/SELINUXTYPE=targeted/' "$config"
 grep -qx 'SELINUX=enforcing' "$config" || fail "$config no dice enforcing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -66,13 +67,18 @@ def by_control(table: dict[str, Any]) -> list[Any]:
     return [pytest.param(value, id=name, marks=pytest.mark.control(name)) for name, value in table.items()]
 
 
+def wait_for(condition: str, seconds: int = 10) -> str:
+    """Return the shell command that ends once a condition holds, and after some seconds all the same."""
+    return f"i=0; until {condition} || [ $i -ge {seconds * 5} ]; do sleep 0.2; i=$((i + 1)); done"
+
+
 def new_password() -> str:
     """Return a password of the moment that pwquality takes: every class, nothing repeated or counted up."""
     kinds = ("BDGKMPRTVX", "cfhjlnqswz", "2468", "-_.")
     return "".join(secrets.choice(kind) for _ in range(8) for kind in kinds)
 
 
-def unlike(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+def unlike(expected: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
     """Return a line for each name whose value is not the one expected."""
     return [
         f"{name}: {found.get(name, 'missing')} instead of {value}"

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from facts import ask
+from facts import ask, wait_for
 
 if TYPE_CHECKING:
     from conftest import Guest
@@ -125,7 +125,7 @@ def await_line(host: Any, command: str, seconds: float = 40) -> str:
         said: str = host.run(command).stdout.strip()
         if said or time.monotonic() > end:
             return said
-        time.sleep(1)
+        time.sleep(0.3)
 
 
 @contextlib.contextmanager
@@ -155,10 +155,8 @@ def forget_clients(host: Any) -> None:
 
 def reload_postscreen(host: Any, change: str) -> None:
     """Make a change by a shell command, and have postscreen follow it: its old process must have gone."""
-    host.check_output(
-        f"old=$(pgrep -o -x postscreen); {change} && postfix reload 2>/dev/null; i=0;"
-        ' while [ -n "$old" ] && kill -0 "$old" 2>/dev/null && [ $i -lt 60 ]; do sleep 1; i=$((i + 1)); done'
-    )
+    gone = wait_for('[ -z "$old" ] || ! kill -0 "$old" 2>/dev/null', 60)
+    host.check_output(f"old=$(pgrep -o -x postscreen); {change} && postfix reload 2>/dev/null; {gone}")
 
 
 def early_talker(sock: socket.socket) -> smtplib.SMTP:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from facts import ask
+from facts import ask, wait_for
 
 PERM_MOD = ("chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown")
 XATTR = ("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr")
@@ -108,8 +108,9 @@ def facts(host: Any) -> dict[str, str]:
             "modes": "stat -c '%n %a %U:%G' /etc/audit/auditd.conf /etc/audit/audit.rules"
             " /etc/audit/rules.d/*.rules /var/log/audit /var/log/audit/audit.log",
             # Removed again; the record of it stays.
-            "event": "touch /etc/postfix/.forja-prueba; rm /etc/postfix/.forja-prueba; sleep 4;"
-            " ausearch --input-logs -k forja-correo --start boot -r | grep -c forja-prueba",
+            "event": "touch /etc/postfix/.forja-prueba; rm /etc/postfix/.forja-prueba;"
+            + wait_for("grep -q 'name=.*[.]forja-prueba' /var/log/audit/audit.log")
+            + "; ausearch --input-logs -k forja-correo --start boot -r | grep -c forja-prueba",
         },
     )
 

@@ -25,7 +25,7 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
         host,
         {
             "installed": plan.platform.tools.list_packages,
-            "declared": f"for p in {' '.join(names)}; do {plan.platform.tools.query_package} $p; done",
+            "declared": f"{plan.platform.tools.query_package} {' '.join(names)}",
             "excluded": f"rpm -qa {excluded}",
             "signers": "rpm -qa --qf '%{NAME}-%{EPOCHNUM}:%{VERSION}-%{RELEASE}.%{ARCH} " + SIGNER + "\\n'",
             "postfix": "rpm -q --qf '%{EPOCH}:%{VERSION}-%{RELEASE}' postfix",
@@ -60,7 +60,8 @@ def test_declared_packages_are_installed(plan: Any, facts: dict[str, str], seen:
     seen("; ".join(lines))
     assert len(names) > 10
     assert len(lines) == len(names)
-    assert not [line for line in lines if "no packages found" in line or "not installed" in line]
+    # With its version: dpkg names what it has heard of, too.
+    assert [line for line in lines if not re.search(r"[\s-]\d", line) or "not installed" in line] == []
 
 
 @pytest.mark.control("CCN681-5-02", "RHEL-SERVICE-02", "RHEL-PACKAGE-03")

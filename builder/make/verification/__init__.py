@@ -154,6 +154,8 @@ def look(
     argv: list[Argument] = [
         *(sys.executable, "-m", "pytest", "--rootdir", REPOSITORY, "-p", "no:cacheprovider"),
         *("-o", "addopts=", "-v", "--tb=short", "--strict-markers", f"--guest={context}"),
+        # The report says why a control fails: whole, not "...".
+        *("-o", "verbosity_assertions=2"),
         *([f"--junitxml={xml}", "-o", "junit_suite_name=forja"] if xml else []),
         *(TESTS / file for file in files),
     ]

@@ -33,8 +33,13 @@ class Throwaway:
     key: Path
 
 
-def make_throwaway(plan: Plan, image: Path, medium: Path, work: Path, cell: Cell, *, log: Path) -> Throwaway:
+def make_throwaway(
+    plan: Plan, image: Path, medium: Path, work: Path, cell: Cell, *, log: Path, more: str = ""
+) -> Throwaway:
     """Make a throwaway copy of an image in the folder `work`, with a new key in it.
+
+    Args:
+        more: shell lines that change the copy further, for tests: its root file system is $root.
 
     Raises:
         StageFailed: the copy could not be opened, or the key not be put in.
@@ -50,7 +55,7 @@ def make_throwaway(plan: Plan, image: Path, medium: Path, work: Path, cell: Cell
         doing="make a one-time key",
     )
     kickstart = work / "llave.ks"
-    kickstart.write_text(key_kickstart(plan, key.with_suffix(".pub").read_text().strip()))
+    kickstart.write_text(key_kickstart(plan, key.with_suffix(".pub").read_text().strip(), more))
     iso = work / "llave.iso"
     run(
         ["xorriso", "-outdev", iso, "-volid", VOLUME, "-joliet", "on", "-map", kickstart, "/llave.ks"],
@@ -61,7 +66,7 @@ def make_throwaway(plan: Plan, image: Path, medium: Path, work: Path, cell: Cell
     return Throwaway(disk, key)
 
 
-def key_kickstart(plan: Plan, public_key: str) -> str:
+def key_kickstart(plan: Plan, public_key: str, more: str = "") -> str:
     """Return the kickstart whose %pre puts the administrator's key into the copy and ends the machine."""
     user = plan.site.admin.user
     volumes = {mount.path: mount.volume for mount in plan.profile.mounts}
@@ -81,6 +86,7 @@ chown "$owner" $home/.ssh/authorized_keys
 # A copy of an existing rule file keeps its SELinux label.
 cp --archive $root/etc/sudoers $root/etc/sudoers.d/zz-{MARK}
 echo '{user} ALL=(ALL) NOPASSWD: ALL' > $root/etc/sudoers.d/zz-{MARK}
+{more}
 umount $root/home $root
 vgchange --activate n sistema
 sync
