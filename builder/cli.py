@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from builder import __version__
 from builder.ask import catalogue, requirements
@@ -49,6 +50,8 @@ from builder.tools.errors import BadInput, ExitCode, ForjaError
 from builder.tools.iso import inspect_medium
 from builder.tools.machine import FirmwareKind
 
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code (docs/reference/exit-codes.md)."""
@@ -79,7 +82,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"forja {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _verbs_that_make(verbs)
+    _verbs_that_look(verbs)
+    return parser
 
+
+def _verbs_that_make(verbs: Verbs) -> None:
     image = _verb(verbs, "image", image_verb, "from the medium to a verified image with its report")
     _request(image, medium=True, image=True)
     resolve = _verb(verbs, "resolve", resolve_verb, "the packages that will be installed, solved and checked")
@@ -104,6 +112,9 @@ def make_parser() -> argparse.ArgumentParser:
     signed.add_argument("--key", metavar="FINGERPRINT", help="the key that signs the archive")
     signed.add_argument("--unsigned", action="store_true", help="an archive that nobody signs")
     overlay.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
+
+
+def _verbs_that_look(verbs: Verbs) -> None:
     verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
     verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 that Forja built")
     verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
@@ -143,7 +154,6 @@ def make_parser() -> argparse.ArgumentParser:
     signatures.add_argument("folder", type=Path, metavar="FOLDER", help="folder with main.cvd and daily.cvd")
     doctor = _verb(verbs, "doctor", doctor_verb, "what this host has and lacks, each with its remedy")
     _folders(doctor)
-    return parser
 
 
 def image_verb(arguments: argparse.Namespace) -> int:
@@ -334,7 +344,7 @@ def _show_sums(plan: Plan, findings: Findings) -> None:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    verbs: Verbs,
     name: str,
     function: Callable[[argparse.Namespace], int],
     text: str,

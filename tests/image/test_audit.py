@@ -228,7 +228,7 @@ def test_the_identity_of_a_login_can_not_be_changed(facts: dict[str, str], seen:
     assert status["loginuid_immutable"] == "1 locked"
     own = facts["logins"].splitlines()[1]
     assert int(own) >= 1000, "the session of the test has no identity"
-    assert "Operation not permitted" in facts["logins"]
+    assert re.search(r"Operation not permitted|I/O error", facts["logins"])  # bash, dash: the write failed
     assert facts["logins"].splitlines()[-1] == own
 
 
