@@ -76,7 +76,7 @@ def trial(plan: Any, host: Any) -> dict[str, str]:
     def become(password: str) -> str:
         return f"echo '{password}' | {as_user} su {TRIED} -c 'echo became'; echo code $?"
 
-    # Of a unit's own, as getty is: the identity of a session that has one can't be changed (loginuid_immutable).
+    # Of a unit's own, as getty is: a session's identity can't be changed (loginuid_immutable).
     unit = "systemd-run --quiet --wait --pipe"
     console = f"echo exit | {unit} timeout 20 script -qec 'login -f {TRIED}' /dev/null; echo code $?"
     refused = {
