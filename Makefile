@@ -8,7 +8,7 @@ SETUP ?= builder/host/set-up.sh
 export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES RUNS LOOK
 
 .DEFAULT_GOAL := help
-.PHONY: help image test test-mail check lint doctor bench setup clean distclean
+.PHONY: help image test test-without-machines test-machines test-mail check lint doctor bench setup clean distclean
 
 # make itself ends with 2 whatever failed: the exit code that means something is printed.
 run = $(FORJA) $(1) || { code=$$?; \
@@ -31,7 +31,14 @@ image: ## Build and verify a golden image
 test: ## Check the code, then build and verify images with it
 	@$(SETUP) image lab test
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/pytest tests/unit tests/integration -m 'not long'
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line test-without-machines test-machines
+
+# Side by side: a machine without KVM waits for much, and what needs none does not wait for it.
+test-without-machines:
+	@.venv/bin/pytest tests/unit tests/integration -m 'not slow'
+
+test-machines:
+	@.venv/bin/pytest tests/integration -m 'slow and not long'
 
 test-mail: ## Test the built image with the mail that takes long: crowds, big messages, power cuts
 	@$(SETUP) image lab test
