@@ -15,7 +15,7 @@ from pathlib import Path
 from builder.make.findings import Findings
 from builder.make.verification.guest import SSH_NAME, Guest, boot_guest
 from builder.make.verification.throwaway import make_throwaway
-from builder.pipeline import Room
+from builder.room import Room
 from builder.tools.cell import open_cell
 from builder.tools.machine import FirmwareKind
 from builder.tools.process import run

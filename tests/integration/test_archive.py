@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.pipeline import Request, find_laboratory_dvd
+from builder.request import Request, find_laboratory_dvd
 from builder.tools.process import find_program
 
 from .conftest import CACHE, Run, forja
