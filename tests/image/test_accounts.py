@@ -77,7 +77,7 @@ def trial(plan: Any, host: Any) -> dict[str, str]:
         return f"echo '{password}' | {as_user} su {TRIED} -c 'echo became'; echo code $?"
 
     # Of a unit's own, as getty is: a session's identity can't be changed (loginuid_immutable).
-    unit = "systemd-run --quiet --wait --pipe"
+    unit = "systemd-run --quiet --collect --wait --pipe"
     console = f"echo exit | {unit} timeout 20 script -qec 'login -f {TRIED}' /dev/null; echo code $?"
     refused = {
         "short": change(short),
