@@ -18,7 +18,6 @@ from builder.ask.profile import profile_names
 from builder.make.overlay import Member
 
 ROOT = Path(__file__).parents[2]
-HARDENED = {"base", "kernel", "time", "audit", "aide", "boot", "crypto", "firewall"}
 
 SSHD_8_0 = set(
     re.findall(
