@@ -19,6 +19,7 @@ from builder.make import image as image_stage
 from builder.make import medium as medium_stage
 from builder.make import packages as packages_stage
 from builder.make.findings import Findings, Verdict
+from builder.make.hyperv import check_place, write_build_folder
 from builder.make.image import build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
@@ -105,12 +106,21 @@ def verify_again(
     return plan, findings, folder
 
 
-def make_medium_only(request: Request) -> Room:
-    """Go the way as far as the medium."""
+def make_medium_only(request: Request, hyperv: Path | None = None) -> Room:
+    """Go the way as far as the medium.
+
+    Args:
+        hyperv: where to write the folder that a Windows host builds from, if it is wanted.
+    """
+    if hyperv is not None:
+        check_place(hyperv)
     plan, original = settle_plan(request)
     room = Room(request.build.resolve() / plan.name, plan)
     with hold(room.folder):
         prepare_medium(request, room, original)
+        if hyperv is not None:
+            with step("Folder for Hyper-V"):
+                write_build_folder(plan, room.path("medium"), hyperv.absolute())
     return room
 
 
