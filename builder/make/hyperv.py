@@ -1,4 +1,4 @@
-"""The folder that a Windows host builds from: the medium, Packer's templates, the scripts, and the sums of it all.
+"""The folder that a Windows host builds from: medium, Packer's templates, scripts, and the sums of it all.
 
 What a person does with it is in docs/how-to/hyper-v.md; `packer/Start-ForjaBuild.ps1` reads it.
 """

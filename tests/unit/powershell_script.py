@@ -1,7 +1,7 @@
 """A PowerShell script as a grammar reads it, and what is wrong with it for Windows PowerShell 4.0.
 
-No PowerShell can be had for the tests and Hyper-V cannot exist here, so the scripts are not run: they are parsed (by
-tree-sitter's grammar), and every call in the parse tree is held against powershell-4.0.tsv.
+No PowerShell can be had for the tests and Hyper-V cannot exist here, so the scripts are not run: they are
+parsed (by tree-sitter's grammar), and every call in the parse tree is held against powershell-4.0.tsv.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from tree_sitter import Language, Node, Parser
 
 TABLE = Path(__file__).with_name("powershell-4.0.tsv")
 GRAMMAR = Language(tree_sitter_powershell.language())
-COMMON = {"Verbose", "Debug", "ErrorAction", "WarningAction", "ErrorVariable", "WarningVariable", "OutVariable",
-          "OutBuffer", "PipelineVariable", "WhatIf", "Confirm"}  # fmt: skip
+COMMON = {"Verbose", "Debug", "ErrorAction", "WarningAction", "WhatIf", "Confirm"}
 NEWER = {"class_statement": "class", "enum_statement": "enum", "pipeline_chain_tail": "&& or ||"}
-"""Syntax that the grammar knows and PowerShell 4.0 does not; what the grammar does not know is an error anyway."""
+"""Syntax that the grammar knows and 4.0 does not; what the grammar does not know is an error anyway."""
 GUARD = "Test-Parameter"
 
 
@@ -105,9 +104,7 @@ class Script:
     def parameters(self) -> dict[str, str]:
         """Name -> declaration of every parameter of the script itself."""
         block = next(node for node in self.root.children if node.type == "param_block")
-        return {
-            declared_name(node): words(node) for node in walk(block) if node.type == "script_parameter"
-        }
+        return {declared_name(node): words(node) for node in walk(block) if node.type == "script_parameter"}
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -119,7 +116,7 @@ class Script:
         }
 
     def hash_keys(self, variable: str) -> set[str]:
-        """Return the keys of the first table `@{ ... }` that is given to a variable, not of those inside it."""
+        """Return the keys of the first table `@{ ... }` that a variable gets, not of those inside it."""
         for node in walk(self.root):
             if node.type == "assignment_expression" and words(node.children[0]) == f"${variable}":
                 bodies = [part for part in walk(node) if part.type == "hash_literal_body"]
@@ -260,6 +257,6 @@ def faults_of_order(script: Script) -> Iterator[str]:
                 if cmdlet is not None and cmdlet.changes and call.name != "ForEach-Object":
                     yield f"line {call.node.start_point.row + 1}: {call.name} without ShouldProcess"
     for node in walk(script.root):
-        if node.type == "invokation_expression" and "]::WriteAll" in words(node):
-            if script.function_of(node) in reached and not is_confirmed(node):
-                yield f"line {node.start_point.row + 1}: a file is written without ShouldProcess"
+        written = node.type == "invokation_expression" and "]::WriteAll" in words(node)
+        if written and script.function_of(node) in reached and not is_confirmed(node):
+            yield f"line {node.start_point.row + 1}: a file is written without ShouldProcess"
