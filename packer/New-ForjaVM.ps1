@@ -248,6 +248,17 @@ function Assert-Disk([string] $Disk) {
     }
 }
 
+# Hyper-V answers 0xC03A001A to a disk that NTFS compresses, encrypts, or keeps with holes.
+function Assert-Plain([string] $Item) {
+    $flags = [int] (Get-Item -LiteralPath $Item -Force).Attributes
+    $wrong = [int] [IO.FileAttributes] 'Compressed, Encrypted, SparseFile'
+    if (($flags -band $wrong) -ne 0) {
+        Stop-Here $BadInput (Select-Text `
+            "$Item está comprimido, cifrado o disperso en NTFS, y Hyper-V no lo admite: compact /u, cipher /d, fsutil sparse setflag FILE 0" `
+            "$Item is compressed, encrypted or sparse in NTFS, which Hyper-V refuses: compact /u, cipher /d, fsutil sparse setflag FILE 0")
+    }
+}
+
 # Everything that can be known before the first machine is made.
 function Assert-Wishes($Wishes) {
     $names = @{}
@@ -278,6 +289,8 @@ function Assert-Wishes($Wishes) {
                 "the folder $($wish['Folder']) exists already: it is not a new machine's")
         }
         $folders[$wish['Folder']] = $true
+        # What is made in a folder takes after it.
+        if (Test-Path -LiteralPath $wish['Path']) { Assert-Plain $wish['Path'] }
         if ($wish['Seed'] -and -not (Test-Path -LiteralPath $wish['Seed'] -PathType Leaf)) {
             Stop-Here $BadInput (Select-Text `
                 "no existe la semilla $($wish['Seed']) de $machine" "the seed $($wish['Seed']) of $machine does not exist")
@@ -304,6 +317,7 @@ function Assert-Wishes($Wishes) {
 function New-Disk($Wish, [string] $Target) {
     if ($Differencing) {
         # A parent that changed would destroy every disk over it.
+        Assert-Plain $Wish['Vhdx']
         Set-ItemProperty -LiteralPath $Wish['Vhdx'] -Name IsReadOnly -Value $true
         New-VHD -Path $Target -ParentPath $Wish['Vhdx'] -Differencing | Out-Null
         return
@@ -313,6 +327,7 @@ function New-Disk($Wish, [string] $Target) {
         Stop-Here $Failed (Select-Text "la copia $Target no está completa" "the copy $Target is not whole")
     }
     Set-ItemProperty -LiteralPath $Target -Name IsReadOnly -Value $false
+    Assert-Plain $Target
 }
 
 function Set-Firmware($Machine) {

@@ -21,6 +21,9 @@ COMMON = {"Verbose", "Debug", "ErrorAction", "WarningAction", "WhatIf", "Confirm
 NEWER = {"class_statement": "class", "enum_statement": "enum", "pipeline_chain_tail": "&& or ||"}
 """Syntax that the grammar knows and 4.0 does not; what the grammar does not know is an error anyway."""
 GUARD = "Test-Parameter"
+GIVEN = """_ true false null pscmdlet psscriptroot erroractionpreference confirmpreference matches
+lastexitcode executioncontext""".split()  # noqa: SIM905
+"""Variables that PowerShell itself sets."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ def find_faults(raw: bytes) -> list[str]:
         *faults_of_bytes(raw),
         *faults_of_syntax(script),
         *(fault for call in script.calls for fault in faults_of_call(script, call)),
+        *faults_of_variables(script),
         *faults_of_order(script),
     ]
 
@@ -240,6 +244,31 @@ def faults_of_call(script: Script, call: Call) -> Iterator[str]:
             words(condition) == f"{GUARD} '{call.name}' '{name}'" for condition, _ in guards(call.node)
         ):
             yield f"line {line}: {call.name} -{name} is newer, and is not asked for first"
+
+
+def faults_of_variables(script: Script) -> Iterator[str]:
+    """A variable that neither script nor function gives a value: under Set-StrictMode the run ends there."""
+    known: dict[str | None, set[str]] = {None: set(GIVEN)}
+    for node in walk(script.root):
+        if node.type == "script_parameter":
+            names = [declared_name(node)]
+        elif node.type == "left_assignment_expression":
+            names = [words(part) for part in walk(node) if part.type == "variable"][:1]
+        elif node.type == "foreach_statement":
+            names = [words(part) for part in node.children if part.type == "variable"]
+        else:
+            continue
+        known.setdefault(script.function_of(node), set()).update(map(plain, names))
+    for node in walk(script.root):
+        if node.type == "variable":
+            function = script.function_of(node)
+            if plain(words(node)) not in known[None] | known.get(function, set()):
+                yield f"line {node.start_point.row + 1}: {words(node)} has no value here"
+
+
+def plain(variable: str) -> str:
+    """Return the name of a variable as PowerShell compares it."""
+    return variable.strip("${}").lower()
 
 
 def faults_of_order(script: Script) -> Iterator[str]:

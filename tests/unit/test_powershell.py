@@ -84,6 +84,8 @@ BROKEN: list[tuple[str, str, str, str]] = [
         "    Assert-Wishes $wishes\r\n    New-Machine $wishes[0]\r\n",
         "without Should",
     ),
+    (VM, "$disk = Join-Path", "$disc = Join-Path", "$disk has no value here"),
+    (VM, '"no existe el disco $Disk"', '"no existe el disco $Dsk"', "$Dsk has no value here"),
     (VM, "New-Disk $Wish $disk", "New-Disk $disk", "New-Disk takes 2 values, and gets 1"),
     (
         BUILD,
@@ -118,6 +120,22 @@ def test_git_keeps_the_line_ends() -> None:
         assert "*.ps1 text eol=crlf" in (REPOSITORY / ".gitattributes").read_text()
     else:
         assert said.stdout.count("eol: crlf") == len(SCRIPTS)
+
+
+def test_the_table_has_no_more_than_is_used() -> None:
+    text = " ".join(path.read_text(encoding="utf-8") for path in (*SOURCE.iterdir(), *DOCS))
+    assert [name for name in read_table() if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_every_value_of_a_machine_is_one_that_it_has() -> None:
+    found = script(VM)
+    made = next(
+        keys_of(node) for node in walk(found.functions["New-Wish"]) if node.type == "hash_literal_body"
+    )
+    given = set(re.findall(r"(?i)\$wish\['(\w+)'\] = ", raw(VM).decode()))
+    used = set(re.findall(r"(?i)\$wish\['(\w+)'\]", raw(VM).decode()))
+    assert used == made | given
+    assert given - made == {"Exists", "Folder"}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -327,8 +345,8 @@ TYPED = {"Install-WindowsFeature", "vmconnect", "cd", "packer"}
 def test_what_the_scripts_are_said_to_say_they_say(doc: Path) -> None:
     table = doc.read_text(encoding="utf-8").rsplit("\n## ", 1)[1]
     said = b"".join(map(raw, SCRIPTS)).decode()
-    shown = re.findall(r"(?m)^\| `(.*?)` \|", table)
-    assert len(shown) == 7
+    shown = re.findall(r"(?m)^\| `(.*?)`", table)
+    assert len(shown) == 8
     for message in shown:
         parts = [part for part in re.split(r"…|code 1|código 1", message) if part.strip()]
         assert all(part.strip(" '") in said for part in parts), message
