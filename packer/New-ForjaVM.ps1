@@ -265,10 +265,10 @@ function Assert-Wishes($Wishes) {
     $folders = @{}
     foreach ($wish in $Wishes) {
         $machine = $wish['Name']
-        if ($machine -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$') {
+        if ($machine -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$') {
             Stop-Here $BadInput (Select-Text `
-                "'$machine' no sirve de nombre: letras, cifras, punto, guion y subrayado, hasta 63" `
-                "'$machine' can't be a name: letters, digits, dot, hyphen and underscore, up to 63")
+                "'$machine' no sirve de nombre: letras, cifras, punto, guion y subrayado, hasta 100" `
+                "'$machine' can't be a name: letters, digits, dot, hyphen and underscore, up to 100")
         }
         if ($names.ContainsKey($machine)) {
             Stop-Here $BadInput (Select-Text "$machine está dos veces en la lista" "$machine is in the list twice")
