@@ -86,11 +86,11 @@ variable "hyperv" {
     error_message = "A machine of Hyper-V is of generation 1 or 2."
   }
   validation {
-    condition     = ! var.hyperv.secure_boot || var.hyperv.generation == 2
+    condition     = var.hyperv.secure_boot == false || var.hyperv.generation == 2
     error_message = "Secure boot is of generation 2 only."
   }
   validation {
-    condition     = ! var.hyperv.secure_boot || var.hyperv.secure_boot_template == "MicrosoftUEFICertificateAuthority"
+    condition     = var.hyperv.secure_boot == false || var.hyperv.secure_boot_template == "MicrosoftUEFICertificateAuthority"
     error_message = "The template of secure boot must be MicrosoftUEFICertificateAuthority for Linux to start; where there is none (Windows Server 2012 R2), secure boot is off."
   }
 }
