@@ -31,6 +31,7 @@ from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
 from builder.room import Room, fresh, read_findings, read_plan, read_resolution
+from builder.tools import vhdx
 from builder.tools.console import say, step
 from builder.tools.errors import BadInput, ControlFailed
 from builder.tools.files import MIB, fingerprint, require_space, sha256, write_text
@@ -265,7 +266,8 @@ def install_image(request: Request, room: Room) -> None:
 
 def derive_vhdx(room: Room) -> None:
     """Write the same disk for Hyper-V."""
-    inputs = {"image": fingerprint(room.path("image"))}
+    how = [*Path(image_stage.__file__).parent.glob("*.py"), Path(vhdx.__file__)]
+    inputs = {"image": fingerprint(room.path("image")), "how": digest_of_files(how)}
     with step("VHDX for Hyper-V"):
         if room.memory.unchanged("vhdx", inputs):
             say("unchanged")
