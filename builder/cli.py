@@ -116,7 +116,7 @@ def _verbs_that_make(verbs: Verbs) -> None:
 
 def _verbs_that_look(verbs: Verbs) -> None:
     verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
-    verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 that Forja built")
+    verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 or VHDX that Forja built")
     verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
     verify.add_argument("--medium", type=Path, help="the ISO it was installed from (default: beside it)")
     verify.add_argument(

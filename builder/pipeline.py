@@ -18,6 +18,7 @@ from builder.ask.site import EXAMPLE
 from builder.make import image as image_stage
 from builder.make import medium as medium_stage
 from builder.make import packages as packages_stage
+from builder.make.domain import write_domain
 from builder.make.findings import Findings, Verdict
 from builder.make.image import build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
@@ -52,6 +53,7 @@ def make_golden_image(request: Request) -> tuple[Room, Findings]:
         prepare_medium(request, room, original)
         install_image(request, room)
         derive_vhdx(room)
+        define_domain(room)
         findings = verify(request, room)
         report(request, room, findings)
         record_manifest(request, room, original, findings)
@@ -275,6 +277,12 @@ def derive_vhdx(room: Room) -> None:
         room.memory.begin("vhdx")
         convert_to_vhdx(room.path("image"), room.path("vhdx"), log=fresh(room.logs / "vhdx.log"))
         room.memory.finish("vhdx", inputs)
+
+
+def define_domain(room: Room) -> None:
+    """Write how libvirt is to run the image."""
+    with step("Domain for libvirt"):
+        write_domain(room.plan, room.path("domain"))
 
 
 def verify(request: Request, room: Room) -> Findings:
