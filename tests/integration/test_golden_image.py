@@ -66,6 +66,7 @@ def test_the_sums_are_right(golden: Golden) -> None:
     )
     assert checked.returncode == 0, checked.stdout
     assert "clasificado-laboratorio.qcow2: OK" in checked.stdout
+    assert "clasificado-laboratorio.libvirt.xml: OK" in checked.stdout
     assert "manifest.json: OK" in checked.stdout
 
 
