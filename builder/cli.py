@@ -101,6 +101,9 @@ def _verbs_that_make(verbs: Verbs) -> None:
     inspect.add_argument("--json", action="store_true", help="as JSON")
     medium = _verb(verbs, "medium", medium_verb, "the installation ISO that installs by itself")
     _request(medium, medium=True)
+    medium.add_argument(
+        "--hyperv", type=Path, metavar="FOLDER", help="also the folder that a Windows host builds from"
+    )
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
@@ -116,7 +119,7 @@ def _verbs_that_make(verbs: Verbs) -> None:
 
 def _verbs_that_look(verbs: Verbs) -> None:
     verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
-    verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 that Forja built")
+    verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 or VHDX that Forja built")
     verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
     verify.add_argument("--medium", type=Path, help="the ISO it was installed from (default: beside it)")
     verify.add_argument(
@@ -185,8 +188,10 @@ def inspect_verb(arguments: argparse.Namespace) -> int:
 
 
 def medium_verb(arguments: argparse.Namespace) -> int:
-    """`forja medium`: the way as far as the medium."""
-    print(make_medium_only(_request_of(arguments)).path("medium"))
+    """`forja medium`: the way as far as the medium; and the folder that a Windows host builds from."""
+    print(make_medium_only(_request_of(arguments), arguments.hyperv).path("medium"))
+    if arguments.hyperv is not None:
+        print(arguments.hyperv)
     return ExitCode.OK
 
 

@@ -18,7 +18,9 @@ from builder.ask.site import EXAMPLE
 from builder.make import image as image_stage
 from builder.make import medium as medium_stage
 from builder.make import packages as packages_stage
+from builder.make.domain import write_domain
 from builder.make.findings import Findings, Verdict
+from builder.make.hyperv import check_place, write_build_folder
 from builder.make.image import build_image, convert_to_vhdx
 from builder.make.kickstart import write_kickstart
 from builder.make.manifest import write_manifest
@@ -31,6 +33,7 @@ from builder.make.resolution import Resolution
 from builder.make.verification import TESTS, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
 from builder.room import Room, fresh, read_findings, read_plan, read_resolution
+from builder.tools import vhdx
 from builder.tools.console import say, step
 from builder.tools.errors import BadInput, ControlFailed
 from builder.tools.files import MIB, fingerprint, require_space, sha256, write_text
@@ -51,6 +54,7 @@ def make_golden_image(request: Request) -> tuple[Room, Findings]:
         prepare_medium(request, room, original)
         install_image(request, room)
         derive_vhdx(room)
+        define_domain(room)
         findings = verify(request, room)
         report(request, room, findings)
         record_manifest(request, room, original, findings)
@@ -105,12 +109,21 @@ def verify_again(
     return plan, findings, folder
 
 
-def make_medium_only(request: Request) -> Room:
-    """Go the way as far as the medium."""
+def make_medium_only(request: Request, hyperv: Path | None = None) -> Room:
+    """Go the way as far as the medium.
+
+    Args:
+        hyperv: where to write the folder that a Windows host builds from, if it is wanted.
+    """
+    if hyperv is not None:
+        check_place(hyperv)
     plan, original = settle_plan(request)
     room = Room(request.build.resolve() / plan.name, plan)
     with hold(room.folder):
         prepare_medium(request, room, original)
+        if hyperv is not None:
+            with step("Folder for Hyper-V"):
+                write_build_folder(plan, room.path("medium"), hyperv.absolute())
     return room
 
 
@@ -265,7 +278,8 @@ def install_image(request: Request, room: Room) -> None:
 
 def derive_vhdx(room: Room) -> None:
     """Write the same disk for Hyper-V."""
-    inputs = {"image": fingerprint(room.path("image"))}
+    how = [*Path(image_stage.__file__).parent.glob("*.py"), Path(vhdx.__file__)]
+    inputs = {"image": fingerprint(room.path("image")), "how": digest_of_files(how)}
     with step("VHDX for Hyper-V"):
         if room.memory.unchanged("vhdx", inputs):
             say("unchanged")
@@ -273,6 +287,12 @@ def derive_vhdx(room: Room) -> None:
         room.memory.begin("vhdx")
         convert_to_vhdx(room.path("image"), room.path("vhdx"), log=fresh(room.logs / "vhdx.log"))
         room.memory.finish("vhdx", inputs)
+
+
+def define_domain(room: Room) -> None:
+    """Write how libvirt is to run the image."""
+    with step("Domain for libvirt"):
+        write_domain(room.plan, room.path("domain"))
 
 
 def verify(request: Request, room: Room) -> Findings:

@@ -44,6 +44,7 @@ class Room:
                 "medium": [f"{name}.iso"],
                 "image": [f"{name}.qcow2"],
                 "vhdx": [f"{name}.vhdx"],
+                "domain": [f"{name}.libvirt.xml"],
                 "verification": ["findings.json", "verification.xml"],
                 "report": list(report.FILES),
                 "manifest": ["manifest.json", "SHA256SUMS"],

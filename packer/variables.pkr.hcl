@@ -1,4 +1,4 @@
-# Every value comes from `forja image`, as a var-file: nothing here decides anything.
+# Every value comes from `forja image` or from Start-ForjaBuild.ps1, as a var-file: nothing here decides anything.
 
 variable "name" {
   type        = string
@@ -70,6 +70,7 @@ variable "hyperv" {
     vlan                 = string
     secure_boot          = bool
     secure_boot_template = string
+    work                 = string
   })
   default = {
     generation           = 2
@@ -77,6 +78,19 @@ variable "hyperv" {
     vlan                 = ""
     secure_boot          = false
     secure_boot_template = ""
+    work                 = ""
   }
-  description = "How a Windows host runs Hyper-V. Windows Server 2012 R2 has no secure boot template for Linux: off there."
+  description = "How a Windows host runs Hyper-V; `work` is a folder for the machine while it installs."
+  validation {
+    condition     = contains([1, 2], var.hyperv.generation)
+    error_message = "A machine of Hyper-V is of generation 1 or 2."
+  }
+  validation {
+    condition     = var.hyperv.secure_boot == false || var.hyperv.generation == 2
+    error_message = "Secure boot is of generation 2 only."
+  }
+  validation {
+    condition     = var.hyperv.secure_boot == false || var.hyperv.secure_boot_template == "MicrosoftUEFICertificateAuthority"
+    error_message = "The template of secure boot must be MicrosoftUEFICertificateAuthority for Linux to start; where there is none (Windows Server 2012 R2), secure boot is off."
+  }
 }

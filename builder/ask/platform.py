@@ -61,6 +61,8 @@ class Platform(Frozen):
     title: str
     mark: Bilingual | None = None
     """Shown loudly on banner, manifest and report: the image is not what the guide means."""
+    osinfo: str
+    """What libosinfo calls the system, for libvirt's tools."""
     identity: Identity
     tools: Tools
     keys: tuple[VendorKey, ...] = Field(min_length=1)

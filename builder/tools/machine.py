@@ -18,6 +18,27 @@ class FirmwareKind(StrEnum):
     UEFI = "uefi"
 
 
+class Bus(StrEnum):
+    """What a guest's disk hangs on."""
+
+    VIRTIO = "virtio"
+    IDE = "ide"
+    SCSI = "scsi"
+
+
+HYPERV_BUS = {FirmwareKind.BIOS: Bus.IDE, FirmwareKind.UEFI: Bus.SCSI}
+"""What Hyper-V boots a machine's disk from: generation 1 from IDE only, generation 2 from SCSI only."""
+
+
+def attach(disk: Path, bus: Bus) -> list[str]:
+    """Return QEMU's words for a throwaway qcow2 disk on a bus."""
+    drive = f"file={disk},format=qcow2,cache=unsafe"
+    if bus is Bus.SCSI:
+        words = ["-device", "virtio-scsi-pci", "-drive", f"{drive},if=none,id=disk"]
+        return [*words, "-device", "scsi-hd,drive=disk,bootindex=0"]
+    return ["-drive", f"{drive},if={bus}"]
+
+
 @dataclass(frozen=True)
 class Machine:
     """How this host runs a guest."""

@@ -3,6 +3,8 @@
 All breaks of a round (breaks/*.toml) are made at once, and looked at by one verification: each must turn its
 own control red for its own reason. What would hide another is in another round. That the same controls hold
 in an image that nobody broke is seen in test_golden_image.
+
+The copy is one of the VHDX, as generation 1 of Hyper-V boots it: BIOS and IDE (2: test_golden_image).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from .conftest import Golden
 pytestmark = pytest.mark.slow
 
 BREAKS = read_breaks()
+CONSOLE = "console-breaks.log"
 FILES = sorted(path.name for path in TESTS.glob("test_*.py"))
 """Those of the machine by itself: mail played between neighbours takes longer than all of them."""
 
@@ -42,9 +45,9 @@ def rounds(golden: Golden) -> dict[int, tuple[Finding, ...]]:
         work = Path(folder)
         before = "\n".join(case.before_boot for case in cases if case.before_boot)
         throwaway = make_throwaway(
-            room.plan, room.path("image"), room.path("medium"), work, cell, log=log, more=before
+            room.plan, room.path("vhdx"), room.path("medium"), work, cell, log=log, more=before
         )
-        serial = room.logs / "console-breaks.log"
+        serial = room.logs / CONSOLE
         with boot_guest(
             room.plan, throwaway, work, cell, firmware=FirmwareKind.BIOS, serial=serial, log=log
         ) as guest:
@@ -77,3 +80,10 @@ def test_a_break_turns_its_control_red(
         if case.control in finding.controls and finding.outcome is Outcome.FAILED and finding.reason
     ]
     assert [reason for reason in reasons if re.search(says, reason)], reasons or "it holds"
+
+
+def test_the_disk_was_the_vhdx_on_ide(rounds: dict[int, tuple[Finding, ...]], golden: Golden) -> None:
+    assert rounds
+    said = (golden.room.logs / CONSOLE).read_text(errors="replace")
+    assert re.search(r"scsi 0:0:0:0: Direct-Access +ATA +QEMU HARDDISK", said)
+    assert "EFI v2" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tarfile
 import time
@@ -10,10 +11,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import pyvhdi
 
 from builder.make.findings import Findings, Outcome, Verdict
 from builder.make.manifest import SUMS
-from builder.tools.files import sha256
+from builder.tools.files import MIB, sha256
+from builder.tools.vhdx import check_vhdx
 
 from .conftest import BUILD, CACHE, Golden, forja
 
@@ -29,6 +32,7 @@ def test_everything_is_there_under_its_name(golden: Golden) -> None:
         "clasificado-laboratorio.iso",
         "clasificado-laboratorio.qcow2",
         "clasificado-laboratorio.vhdx",
+        "clasificado-laboratorio.libvirt.xml",
         "findings.json",
         "verification.xml",
         "lista-de-comprobacion.html",
@@ -62,19 +66,23 @@ def test_the_sums_are_right(golden: Golden) -> None:
     )
     assert checked.returncode == 0, checked.stdout
     assert "clasificado-laboratorio.qcow2: OK" in checked.stdout
+    assert "clasificado-laboratorio.libvirt.xml: OK" in checked.stdout
     assert "manifest.json: OK" in checked.stdout
 
 
-def test_both_disks_hold_the_same(golden: Golden) -> None:
-    room = golden.room
-    subprocess.run(
-        ["qemu-img", "compare", room.path("image"), room.path("vhdx")], check=True, capture_output=True
-    )
-    info = subprocess.run(
-        ["qemu-img", "info", "--output=json", room.path("vhdx")], check=True, capture_output=True
-    )
-    assert json.loads(info.stdout)["format"] == "vhdx"
-    assert json.loads(info.stdout)["virtual-size"] == golden.plan.profile.disk_gib * 2**30
+def test_both_disks_hold_the_same(golden: Golden, tmp_path: Path) -> None:
+    room, size = golden.room, golden.plan.profile.disk_gib * 2**30
+    argv = ["qemu-img", "compare", "-f", "qcow2", "-F", "vhdx", room.path("image"), room.path("vhdx")]
+    subprocess.run(argv, check=True, capture_output=True)
+    check_vhdx(room.path("vhdx"), size=size, block=MIB)
+    # And the partition table and what follows it by another reader of VHDX.
+    argv = ["qemu-img", "dd", "-f", "qcow2", "-O", "raw", "bs=1M", "count=8", f"if={room.path('image')}"]
+    subprocess.run([*argv, f"of={tmp_path / 'raw'}"], check=True)
+    disk = pyvhdi.file()
+    disk.open(str(room.path("vhdx")))
+    assert disk.get_media_size() == size
+    assert disk.read_buffer_at_offset(8 * MIB, 0) == (tmp_path / "raw").read_bytes()
+    disk.close()
 
 
 def test_it_is_never_taken_for_rhel(golden: Golden) -> None:
@@ -148,14 +156,18 @@ def test_a_second_run_repeats_nothing(golden: Golden) -> None:
         assert before[path] == after[path]
 
 
-def test_the_same_image_boots_and_holds_under_uefi(golden: Golden) -> None:
-    image, folder = golden.room.path("image"), BUILD / "uefi"
+def test_the_vhdx_boots_and_holds_as_generation_2(golden: Golden) -> None:
+    """UEFI, and the disk on SCSI; generation 1, BIOS and IDE: test_breaks."""
+    image, folder = golden.room.path("vhdx"), BUILD / "uefi"
     looked_at = ("RHEL-BOOT-02", "RHEL-STORAGE-02", "RHEL-SERVICE-04", "CCN681-6.5.4-03")
     words = [word for control in looked_at for word in ("--control", control)]
     run = forja("verify", image, "--firmware", "uefi", "--output", folder, *words)
     assert run.code == 0, run.stderr[-3000:]
     findings = Findings.model_validate_json((folder / "findings.json").read_text())
-    assert findings.subject.firmware == "uefi"
+    assert (findings.subject.image, findings.subject.firmware) == (image.name, "uefi")
+    said = (folder / "logs" / "console-verification-uefi.log").read_text(errors="replace")
+    assert re.search(r"scsi \d:0:0:0: Direct-Access +QEMU +QEMU HARDDISK", said)
+    assert "EFI v2" in said
     verdicts = {control.id: findings.verdict(control) for control in golden.plan.controls}
     assert {verdicts[control] for control in looked_at} == {Verdict.HOLDS}
     assert verdicts["RHEL-SSHD-01"] is Verdict.NOT_VERIFIED  # what was not looked at is never a pass

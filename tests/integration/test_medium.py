@@ -191,6 +191,18 @@ def test_the_same_inputs_give_the_same_bytes(room: Room, make: Make, trimmed: Pa
     assert sha256(medium_of(make(tmp_path / "b", "--trim"))) == sha256(trimmed)
 
 
+def test_the_folder_for_windows_holds_the_medium_and_its_sums(room: Room, make: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "para windows"
+    done = make(room.folder.parent, "--hyperv", str(folder))
+    assert done.code == 0, done.stderr
+    assert done.stdout.splitlines() == [str(room.path("medium")), str(folder)]
+    run(["sha256sum", "--check", "--strict", "SHA256SUMS"], doing="check the folder's sums", cwd=folder)
+    assert sha256(folder / room.path("medium").name) == sha256(room.path("medium"))
+    again = make(room.folder.parent, "--hyperv", str(folder))
+    assert (again.code, again.stdout) == (2, "")
+    assert "exists already" in again.stderr.splitlines()[-1]
+
+
 def test_an_update_that_changed_since_it_was_resolved_is_refused(
     room: Room, kit: Kit, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from builder.tools.cell import Cell
 from builder.tools.console import say
 from builder.tools.errors import BadInput, StageFailed
 from builder.tools.host import accelerator
-from builder.tools.machine import Console, FirmwareKind, describe_machine
+from builder.tools.machine import HYPERV_BUS, Bus, Console, FirmwareKind, attach, describe_machine
 from builder.tools.process import Argument, Result, run, start
 
 BOOT_SECONDS = {"kvm": 180.0, "tcg": 600.0}
@@ -93,7 +93,7 @@ def boot_guest(
     (work / SSH_SOCKET).unlink(missing_ok=True)  # of a guest that was ended
     machine = describe_machine(firmware, work, serial)
     more = [
-        *("-drive", f"file={throwaway.disk},format=qcow2,if=virtio,cache=unsafe"),
+        *attach(throwaway.disk, HYPERV_BUS[firmware] if throwaway.hyperv else Bus.VIRTIO),
         *("-netdev", network_option(plan)),
         *("-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"),
         *("-display", "none"),

@@ -15,7 +15,7 @@ from builder.ask.plan import Plan
 from builder.tools.cell import Cell
 from builder.tools.errors import StageFailed
 from builder.tools.iso import escape_label, extract, inspect_medium
-from builder.tools.machine import Console, FirmwareKind, describe_machine
+from builder.tools.machine import Bus, Console, FirmwareKind, attach, describe_machine
 from builder.tools.process import run, start
 
 VOLUME = "FORJA-LLAVE"
@@ -31,6 +31,8 @@ class Throwaway:
 
     disk: Path
     key: Path
+    hyperv: bool = False
+    """Whether it is a copy of a VHDX, whose disk hangs where Hyper-V has it."""
 
 
 def make_throwaway(
@@ -44,12 +46,8 @@ def make_throwaway(
     Raises:
         StageFailed: the copy could not be opened, or the key not be put in.
     """
-    disk, key = work / "throwaway.qcow2", work / "key"
-    run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image.resolve(), disk],
-        doing="make a throwaway copy of the image",
-        log=log,
-    )
+    key, hyperv = work / "key", image.suffix.lower() == ".vhdx"
+    disk = copy_lightly(image, "vhdx" if hyperv else "qcow2", work, log=log)
     run(
         ["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-C", MARK, "-f", key],
         doing="make a one-time key",
@@ -63,7 +61,22 @@ def make_throwaway(
         log=log,
     )
     open_with_medium(disk, medium, iso, work, cell, log)
-    return Throwaway(disk, key)
+    return Throwaway(disk, key, hyperv)
+
+
+def copy_lightly(image: Path, kind: str, work: Path, *, log: Path | None = None) -> Path:
+    """Return a disk in the folder `work` that holds what is written to it, and reads the rest from an image.
+
+    Args:
+        kind: the image's format, which nobody guesses.
+    """
+    disk = work / "throwaway.qcow2"
+    run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image.resolve(), disk],
+        doing="make a throwaway copy of the image",
+        log=log,
+    )
+    return disk
 
 
 def key_kickstart(plan: Plan, public_key: str, more: str = "") -> str:
@@ -111,7 +124,7 @@ def open_with_medium(disk: Path, medium: Path, key_iso: Path, work: Path, cell: 
     )
     more = [
         *("-kernel", str(kernel), "-initrd", str(initrd), "-append", words),
-        *("-drive", f"file={disk},format=qcow2,if=virtio,cache=unsafe"),
+        *attach(disk, Bus.VIRTIO),
         *("-drive", f"file={medium},format=raw,media=cdrom,readonly=on"),
         *("-drive", f"file={key_iso},format=raw,media=cdrom,readonly=on"),
         *("-display", "none", "-no-reboot", "-nodefaults", "-vga", "none", "-net", "none"),

@@ -1,7 +1,7 @@
 # From the medium to a disk. The medium installs by itself: nothing is typed, nothing is served, nobody logs in.
 # With no communicator there is no build credential that could stay in the image; the installer switches the
 # machine off when it is done. Written for Packer 1.6.6 and later: `packer { required_plugins }` is newer and left
-# out; from 1.7 on, the plugins qemu and hyperv are installed once with `packer plugins install`.
+# out; from 1.10 on, the plugins qemu and hyperv are installed once with `packer plugins install`.
 
 source "qemu" "image" {
   iso_url          = var.medium
@@ -27,29 +27,7 @@ source "qemu" "image" {
   vm_name          = "${var.name}.qcow2"
 }
 
-source "hyperv-iso" "image" {
-  iso_url          = var.medium
-  iso_checksum     = "sha256:${var.medium_sha256}"
-  communicator     = "none"
-  shutdown_timeout = var.time_limit
-
-  generation            = var.hyperv.generation
-  switch_name           = var.hyperv.switch
-  vlan_id               = var.hyperv.vlan
-  enable_secure_boot    = var.hyperv.secure_boot
-  secure_boot_template  = var.hyperv.secure_boot_template
-  enable_dynamic_memory = false
-  cpus                  = var.cpus
-  memory                = var.memory_mib
-  headless              = true
-
-  disk_size        = var.disk_mib
-  disk_block_size  = 1
-  output_directory = var.output
-  vm_name          = var.name
-}
-
 build {
   name    = "forja"
-  sources = ["source.qemu.image", "source.hyperv-iso.image"]
+  sources = ["source.qemu.image"]
 }
