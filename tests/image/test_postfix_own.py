@@ -136,6 +136,7 @@ def stopped(plan: Plan, host: Any) -> tuple[str, str, Facts]:
     return letter, line, facts
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.3.1-01")
 def test_mail_waits_in_maildrop_while_postfix_is_stopped(
     plan: Plan, host: Any, stopped: tuple[str, str, Facts], seen: Seen
@@ -152,6 +153,7 @@ def test_mail_waits_in_maildrop_while_postfix_is_stopped(
     assert (found, gone) == (mailbox, "")
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.1-05")
 def test_commands_log_while_postfix_is_stopped(
     host: Any, stopped: tuple[str, str, Facts], seen: Seen
@@ -218,6 +220,7 @@ def test_local_delivery_runs_nothing(plan: Plan, host: Any, guest: Guest, seen: 
     assert not made
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.4.4-02")
 def test_a_lack_of_room_is_told_and_a_refusal_is_not(plan: Plan, host: Any, guest: Guest, seen: Seen) -> None:
     """A queue volume that is all but full; what policy refuses would only fill the mailbox."""

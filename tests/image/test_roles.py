@@ -122,6 +122,7 @@ def test_each_person_has_one_role(plan: Plan, host: Any, seen: Seen) -> None:
     assert len(everybody) == len(set(everybody))
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-02")
 def test_mail_administrator_minds_the_queue(members: dict[str, Member], queued: str, seen: Seen) -> None:
     member = members["correo"]
@@ -180,6 +181,7 @@ def test_users_editor_is_not_looked_at(members: dict[str, Member], host: Any, se
     assert 'env_delete+="SUDO_EDITOR VISUAL EDITOR"' in defaults
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-03")
 def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: str, seen: Seen) -> None:
     member = members["correo"]
@@ -206,6 +208,7 @@ def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: 
     assert "cuerpo-" not in headers
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-04")
 def test_auditor_reads_logs_and_queue(members: dict[str, Member], queued: str, host: Any, seen: Seen) -> None:
     member = members["auditor"]
@@ -231,6 +234,7 @@ def test_auditor_reads_logs_and_queue(members: dict[str, Member], queued: str, h
     assert [(command, said) for command, (code, said) in zip(told, answers, strict=True) if code] == []
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-05")
 def test_auditor_changes_nothing(members: dict[str, Member], queued: str, seen: Seen) -> None:
     member = members["auditor"]
