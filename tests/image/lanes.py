@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-LETTERS, SESSIONS = "letters", "sessions"
+LETTERS, SESSIONS, OTHERS = "letters", "sessions", "others"
 ACTING = {
     "mail/test_mail_abuse": LETTERS,
     "mail/test_mail_delivery": LETTERS,
@@ -31,7 +31,6 @@ ACTING = {
     "test_amavis": LETTERS,
     "test_clamav": LETTERS,
     "test_quarantine": LETTERS,
-    "test_roles": LETTERS,
     "test_dkim": SESSIONS,
     "test_postfix": SESSIONS,
     "test_postfix_own": SESSIONS,
@@ -39,15 +38,16 @@ ACTING = {
     "test_postfix_smtp": SESSIONS,
     "test_postfix_tls": SESSIONS,
     "test_spf": SESSIONS,
-    "test_accounts": "accounts",
-    "test_gnupg": "accounts",
-    "test_postfix_expiry": "accounts",
-    "test_logs": "logs",
+    "test_gnupg": OTHERS,
+    "test_logs": OTHERS,
+    "test_postfix_expiry": OTHERS,
+    "test_roles": OTHERS,
 }
 """Files of tests that act -> their lane."""
-TOGETHER = {"test_base": "ports", "test_firewall": "ports"}
-"""Files of tests that look, but not at once: one opens a port, the other looks at the open ones."""
-ORDER = ("ports", "test_aide", LETTERS, SESSIONS, "accounts", "logs")
+TOGETHER = dict.fromkeys(("test_accounts", "test_base", "test_firewall", "test_seal"), "together")
+"""Files of tests that look, but not at once: one makes an account for a while and one opens a port, and the
+others look at the accounts and ports that there are."""
+ORDER = ("together", "test_spamassassin", "test_aide", LETTERS, SESSIONS, OTHERS)
 """Lanes that take long: each begins as soon as it may."""
 LOOKED_SECONDS = 1800.0
 """Within which everything that only looks has ended."""
@@ -105,9 +105,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             file.write(".")
         return result
     _await_looked(folder / "looked", item.config.stash[LOOKING])
-    if lane_of(item.nodeid) not in {LETTERS, SESSIONS}:
+    alone = item.get_closest_marker("alone") is not None
+    if not alone and lane_of(item.nodeid) == OTHERS:
         return (yield)
-    with _turn(folder, alone=item.get_closest_marker("alone") is not None):
+    with _turn(folder, alone=alone):
         return (yield)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SMTP_SECONDS = 90.0
 """An emulated machine, whose resolver may have no server to answer."""
 
+ARRIVE = 240.0
+"""Seconds in which a message has passed the filter of an emulated machine that does other things too."""
+
 Facts = dict[str, list[str]]
 
 PATIENCE = 2

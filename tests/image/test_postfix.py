@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from smtp import Facts, await_line, await_queued, held, look, read_main_cf, secure, send, talk
+from smtp import ARRIVE, Facts, await_line, await_queued, held, look, read_main_cf, secure, send, talk
 
 from builder.ask.plan import Plan
 from builder.ask.reading import REPOSITORY
@@ -206,7 +206,7 @@ def test_aliases_end_at_the_administrator(
     with secure(guest, 25, "relay") as smtp:
         code, text = send(smtp, f"Subject: {token}\n\nprueba", to=f"postmaster@{plan.site.host.name}")
     assert code == 250, text
-    found = await_line(host, f"grep -l {token} /var/mail/{admin}")
+    found = await_line(host, f"grep -l {token} /var/mail/{admin}", ARRIVE)
     seen(f"{facts['aliases']}; delivered to {found}")
     assert found == f"/var/mail/{admin}"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from smtp import Facts, await_line, look, recipient, secure, send, talk
+from smtp import ARRIVE, Facts, await_line, look, recipient, secure, send, talk
 
 from builder.ask.plan import Plan
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
-"""Seconds in which a message has passed the filter of an emulated machine."""
 COMPONENTS = {
     "postfix": ("postfix-3.3.1-12.el8_3.1", "openssl"),
     "amavis": ("amavis",),

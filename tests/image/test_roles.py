@@ -32,8 +32,8 @@ EDITABLE = (
 class Member:
     """An account in a role's group, with a password that lives as long as the test."""
 
-    def __init__(self, host: Any, role: str) -> None:
-        self.host, self.name = host, f"prueba-{role}"
+    def __init__(self, host: Any, role: str, name: str = "") -> None:
+        self.host, self.name = host, name or f"prueba-{role}"
         self.password = new_password()
         group = GROUPS[role]
         host.check_output(
