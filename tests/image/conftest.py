@@ -75,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 CONTEXT = pytest.StashKey[dict[str, Any]]()
 PLAN = pytest.StashKey[Plan]()
 FOUND = pytest.StashKey[dict[str, dict[str, Any]]]()
+BROKEN = pytest.StashKey[bool]()
 SEEN = pytest.StashKey[list[str]]()
 
 
@@ -165,8 +166,10 @@ def _why(report: pytest.TestReport) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take over what a worker has found. One that broke down ends the run (`--max-worker-restart=0`)."""
-    if not error:
+    """Take over what a worker has found. If one broke down, nothing is told: that would not be all."""
+    if error:
+        node.config.stash[BROKEN] = True
+    else:
         node.config.stash[FOUND] |= node.workeroutput["found"]
 
 
@@ -176,6 +179,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if (output := getattr(session.config, "workeroutput", None)) is not None:
         output["found"] = found
+        return
+    if BROKEN in session.config.stash:
         return
     in_order = sorted(found.values(), key=lambda finding: str(finding["test"]))
     Path(session.config.stash[CONTEXT]["found"]).write_text(json.dumps(in_order))

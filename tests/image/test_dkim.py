@@ -165,5 +165,6 @@ def test_without_the_milter_no_mail_is_taken(guest: Guest, host: Any, seen: Seen
     finally:
         host.check_output("systemctl start opendkim")
         await_line(host, "ss -Hlnt | grep 127.0.0.1:8891")
+        host.check_output("postqueue -f")  # what others had on its way was put off
     seen(answers)
     assert re.match(rb"4[25]\d ", answers[-1]), answers

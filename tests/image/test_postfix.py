@@ -330,7 +330,8 @@ def test_network_daemons_run_in_the_jail(
     with talk(guest, 25, "relay"):
         said = host.check_output(
             "for process in /proc/[0-9]*; do exe=$(readlink $process/exe) || continue; case $exe in"
-            f" {folder}/*) echo $exe $(readlink $process/root) $(stat -c %U $process);; esac; done"
+            f" {folder}/*) root=$(readlink $process/root) && user=$(stat -c %U $process)"
+            " && echo $exe $root $user;; esac; done"  # not what ends meanwhile
         )
     running = {(exe.rpartition("/")[2], root, user) for exe, root, user in map(str.split, said.splitlines())}
     seen(sorted(running))

@@ -233,7 +233,7 @@ def test_a_lack_of_room_is_told_and_a_refusal_is_not(plan: Plan, host: Any, gues
             lack = smtp.docmd(f"MAIL FROM:<{lacking}@ejemplo.org>")
             smtp.quit()  # the notice is written once the client has closed
     finally:
-        host.check_output("rm /var/spool/postfix/forja-relleno")
+        host.check_output("rm /var/spool/postfix/forja-relleno; postqueue -f")
     mailbox = f"/var/mail/{plan.site.admin.user}"
     told = await_line(host, f"grep -m 1 {lacking} {mailbox}", ARRIVE)
     untold = host.run(f"grep -c {refused} {mailbox}").stdout.strip()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from facts import RECORD, UNIT, ask, new_password
+from facts import ONE_BY_ONE, RECORD, UNIT, ask, new_password
 from smtp import await_line, held, secure, send
 
 from builder.ask.plan import Plan
@@ -37,7 +37,7 @@ class Member:
         self.password = new_password()
         group = GROUPS[role]
         host.check_output(
-            f"useradd --create-home --groups {group} {self.name};"
+            f"{ONE_BY_ONE}useradd --create-home --groups {group} {self.name};"
             f" echo {self.name}:{self.password} | chpasswd; chage --maxdays 99 {self.name}"
         )
 

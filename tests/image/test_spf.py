@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from facts import wait_for
 from smtp import Facts, await_queued, held, look, read_main_cf, recipient, secure, send
 
 from builder.ask.plan import Plan
@@ -22,6 +23,7 @@ Seen = Callable[[object], None]
 def facts(plan: Plan, host: Any) -> Facts:
     program = plan.platform.path("/usr/libexec/postfix/policyd-spf")
     settings = plan.platform.path("/etc/python-policyd-spf/policyd-spf.conf")
+    token = uuid.uuid4().hex
     return look(
         host,
         {
@@ -30,7 +32,8 @@ def facts(plan: Plan, host: Any) -> Facts:
             "files": f"stat -L -c '%a %U:%G' {program} {settings}",
             # A setting that it does not know is passed over, with a line in the log alone.
             "settings": f"runuser -u policyd-spf -- {program} {settings} </dev/null;"
-            f" grep -cE '^[A-Za-z_]+ = ' {settings}; sleep 2;"
+            f" grep -cE '^[A-Za-z_]+ = ' {settings}; logger -p mail.info -t forja-prueba {token};"
+            f" {wait_for(f'grep -q {token} /var/log/maillog', 40)};"
             " grep 'policyd-spf.*\\(ERROR\\|not defined\\)' /var/log/maillog",
         },
     )
