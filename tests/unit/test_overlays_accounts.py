@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import pytest
-from rendered import lines, members, text
+from rendered import lines, text
 
 from builder.ask.plan import Plan, make_plan
-from builder.ask.profile import profile_names
 from builder.make.overlay import Member
 from builder.tools.process import find_program
 
@@ -102,17 +100,6 @@ def read_stack(content: str) -> list[Line]:
         assert match, said
         found.append(Line(match[1], match[2], match[3].removesuffix(".so"), tuple(match[4].split())))
     return found
-
-
-@pytest.fixture(scope="module", params=product(profile_names(), ["rhel-8.3", "laboratorio"]), ids="-".join)
-def plan(request: pytest.FixtureRequest) -> Plan:
-    profile, platform = request.param
-    return make_plan(profile, None, platform)
-
-
-@pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return members(plan)
 
 
 def settings(content: str) -> dict[str, str]:

@@ -7,28 +7,15 @@ import re
 import subprocess
 import time
 import xml.etree.ElementTree as ET
-from itertools import product
 from pathlib import Path
 
 import pytest
 from rendered import lines, members, text, with_site
 
 from builder.ask.plan import Plan, make_plan
-from builder.ask.profile import profile_names
 from builder.make.overlay import Member
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", params=product(profile_names(), ["rhel-8.3", "laboratorio"]), ids="-".join)
-def plan(request: pytest.FixtureRequest) -> Plan:
-    profile, platform = request.param
-    return make_plan(profile, None, platform)
-
-
-@pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return members(plan)
 
 
 # --- Units ---------------------------------------------------------------------------------------

@@ -169,10 +169,11 @@ def look(
 
     def show_progress(line: str) -> None:
         """Name each file of tests once, when its first test has ended."""
-        test = re.match(r"\[gw\d+\] \[ *(\d+%)\] \w+ tests/image/(?:\w+/)*(\w+)\.py::", line)
-        if test and xml is not None and test[2] not in told:
-            told.append(test[2])
-            say(f"[{test[1]:>4}] {test[2].removeprefix('test_')}")
+        test = re.search(r"\btests/image/(?:\w+/)*(\w+)\.py::", line)
+        share = re.search(r"\[ *(\d+%)\]", line)
+        if test and share and xml is not None and test[1] not in told:
+            told.append(test[1])
+            say(f"[{share[1]:>4}] {test[1].removeprefix('test_')}")
 
     result = run(
         target.inside(argv),
