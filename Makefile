@@ -49,12 +49,13 @@ test-mail: ## Test the built image with the mail that takes long: crowds, big me
 check: ## Check the code in under a minute: style, types, shell, Packer, unit tests
 	@$(SETUP) image lab test
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/pytest tests/unit
+	@.venv/bin/pytest tests/unit --numprocesses=2 --dist=loadfile
 
 lint:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy
+	@said=$$(.venv/bin/pytest --collect-only -q tests/integration 2>&1) || { printf '%s\n' "$$said"; exit 1; }
 	@find .ci builder overlays tests -type f \( -name '*.sh' -o ! -name '*.*' \) -exec awk \
 		'FNR == 1 && (FILENAME ~ /\.sh$$/ || /^#!.*[\/ ](ba|da)?sh( |$$)/) { print FILENAME }' {} + \
 		| xargs shellcheck --exclude=SC1091

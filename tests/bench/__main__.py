@@ -104,7 +104,7 @@ def prepare(folder: Path, arguments: argparse.Namespace) -> Bench:
         iso.parent.mkdir()
         say(f"{arguments.packages} packages, {arguments.gib} GiB: takes some minutes")
         # In a process of its own: the memory that it takes goes with it.
-        words = [iso.parent, kit.key.home, str(arguments.packages), str(payload)]
+        words: list[str | Path] = [iso.parent, kit.key.home, str(arguments.packages), str(payload)]
         argv = [sys.executable, "-m", "tests.bench.medium", *words]
         run(argv, doing="make the bench's DVD", cwd=REPOSITORY, log=folder / "dvd.log")
     site = write_trusting_site(folder, EXAMPLE, kit.key)

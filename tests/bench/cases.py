@@ -31,7 +31,7 @@ class Bench:
 
     def forja(self, verb: str, *words: str | Path, room: Path) -> list[str | Path]:
         """Return `forja VERB PROFILE` on the ISO, with build and cache folders of its own."""
-        inputs = ["--iso", self.iso, "--updates", self.updates, "--site", self.site]
+        inputs: list[str | Path] = ["--iso", self.iso, "--updates", self.updates, "--site", self.site]
         return [FORJA, verb, PROFILE, *inputs, "--build", room / "build", "--cache", room / "cache", *words]
 
 

@@ -106,7 +106,7 @@ def measure(
 
 def look(root: int, family: dict[int, Process], now: float) -> None:
     """Note down every process of a family that lives now."""
-    todo, parent_name = [(root, -1)], {}
+    todo, parent_name = [(root, -1)], dict[int, bytes]()
     while todo:
         pid, parent = todo.pop()
         try:

@@ -13,7 +13,8 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.media.rhel83 import KEY_FILE, read_packages
+from tests.media.dvd import KEY_FILE
+from tests.media.rhel83 import read_packages
 from tests.media.rpms import Link, Rpm
 
 MIB = 2**20

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import testinfra
+from lanes import put_in_order, pytest_runtest_protocol, pytest_xdist_make_scheduler  # noqa: F401
 from shell import RootShell
 from testinfra.host import Host
 
@@ -74,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 CONTEXT = pytest.StashKey[dict[str, Any]]()
 PLAN = pytest.StashKey[Plan]()
 FOUND = pytest.StashKey[dict[str, dict[str, Any]]]()
+BROKEN = pytest.StashKey[bool]()
 SEEN = pytest.StashKey[list[str]]()
 
 
@@ -106,6 +108,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+    put_in_order(config, items, Path(config.stash[CONTEXT]["found"]).parent)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -161,10 +164,26 @@ def _why(report: pytest.TestReport) -> str:
     return str(crash.message if crash else report.longrepr)[:2000]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take over what a worker has found. If one broke down, nothing is told: that would not be all."""
+    if error:
+        node.config.stash[BROKEN] = True
+    else:
+        node.config.stash[FOUND] |= node.workeroutput["found"]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     found = session.config.stash.get(FOUND, None)
-    if found is not None:
-        Path(session.config.stash[CONTEXT]["found"]).write_text(json.dumps(list(found.values())))
+    if found is None:
+        return
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["found"] = found
+        return
+    if BROKEN in session.config.stash:
+        return
+    in_order = sorted(found.values(), key=lambda finding: str(finding["test"]))
+    Path(session.config.stash[CONTEXT]["found"]).write_text(json.dumps(in_order))
 
 
 @pytest.fixture(scope="session")

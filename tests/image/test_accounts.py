@@ -23,7 +23,7 @@ TAKEN = "code 0"
 @pytest.fixture(scope="module")
 def facts(plan: Any, host: Any) -> dict[str, str]:
     admin = plan.site.admin.user
-    aside = f"/root/{OVERLOOKED}"
+    rule = f"/etc/sudoers.d/{OVERLOOKED}"
     needless = " ".join(plan.platform.needless_accounts)
     return ask(
         host,
@@ -31,9 +31,9 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
             "sudo": f"sudo -l -U {admin}",
             "sudoers": "visudo -c; grep -rHE 'NOPASSWD|!authenticate' /etc/sudoers /etc/sudoers.d"
             f" | grep -v {OVERLOOKED}",
-            # The verification's own rule steps aside for as long as it takes to ask.
-            "sudo_password": f"f=/etc/sudoers.d/{OVERLOOKED}; [ ! -e $f ] || mv $f {aside};"
-            f" su {admin} -c 'sudo -k -n true'; echo code $?; [ ! -e {aside} ] || mv {aside} $f",
+            # Where the verification's own rule is empty; for nobody else.
+            "sudo_password": f"empty=$(mktemp); chmod 0440 $empty; unshare --mount sh -c '[ ! -e {rule} ] ||"
+            f' mount --bind $0 {rule}; su {admin} -c "sudo -k -n true"; echo code $?\' $empty; rm $empty',
             "sudo_log": "stat -c '%a %U:%G %s' /var/log/sudo.log; grep -c COMMAND= /var/log/sudo.log",
             "wheel": "getent group wheel",
             "session": f"su -l {admin} -s /bin/bash -c"

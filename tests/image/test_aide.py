@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from facts import ask
-from smtp import await_line
+from smtp import ARRIVE, await_line
 
 FOLDER = "/usr/libexec/forja"
 PLACE = f"{FOLDER}/prueba-de-integridad"
@@ -98,7 +98,7 @@ def test_a_change_is_found(facts: dict[str, str], seen: Any) -> None:
 
 @pytest.mark.control("RHEL-AIDE-05")
 def test_a_change_is_told(plan: Any, host: Any, facts: dict[str, str], seen: Any) -> None:
-    mail = await_line(host, f"grep -F {PLACE} /var/mail/{plan.site.admin.user}")
+    mail = await_line(host, f"grep -F {PLACE} /var/mail/{plan.site.admin.user}", ARRIVE)
     seen(f"{facts['told']}\n{facts['log']}\nto postmaster: {mail}")
     assert differences(facts["told"]) == differences(facts["changed"])
     assert "difieren de la base de datos" in facts["log"]

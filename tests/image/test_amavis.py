@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from smtp import Facts, await_line, look, secure
+from smtp import ARRIVE, Facts, await_line, look, secure
 
 from builder.ask.plan import Plan
 
@@ -28,8 +28,6 @@ GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 MARKED = "FORJA*PRUEBA*DE*CORREO*NO*DESEADO"
 QUARANTINE = "/var/spool/amavisd/quarantine"
 LOG = "/var/log/maillog"
-PATIENCE = 240.0
-"""Seconds for a message to come through: SpamAssassin on an emulated processor."""
 
 
 def zipped(*members: tuple[str, bytes]) -> bytes:
@@ -175,7 +173,7 @@ class Played:
         return wrong
 
 
-def line_about(host: Any, letter: Letter, seconds: float = PATIENCE) -> str:
+def line_about(host: Any, letter: Letter, seconds: float = ARRIVE) -> str:
     return await_line(
         host, f"grep 'amavis.*Message-ID: <{letter.token}@' {LOG} | grep -E 'Passed|Blocked'", seconds
     )
@@ -305,10 +303,10 @@ def test_without_antivirus_mail_waits(plan: Plan, host: Any, guest: Guest, seen:
     try:
         with secure(guest, 25, "relay") as smtp:
             assert submit(smtp, letter, plan)[0] == 250
-        queued = await_line(host, f"grep 'cleanup.*{letter.token}' {LOG}", PATIENCE)
+        queued = await_line(host, f"grep 'cleanup.*{letter.token}' {LOG}", ARRIVE)
         queue_id = re.search(r"cleanup\[\d+\]: (\w+):", queued)
         assert queue_id, queued
-        waits = await_line(host, f"grep '{queue_id[1]}.*status=deferred' {LOG}", PATIENCE)
+        waits = await_line(host, f"grep '{queue_id[1]}.*status=deferred' {LOG}", ARRIVE)
     finally:
         host.check_output("systemctl start clamd@scan")
     host.check_output("postqueue -f")
@@ -321,7 +319,7 @@ def test_without_antivirus_mail_waits(plan: Plan, host: Any, guest: Guest, seen:
 def delivered(host: Any, plan: Plan, letter: Letter) -> str:
     """Return a message as it lies in the administrator's mailbox."""
     box = f"/var/mail/{plan.site.admin.user}"
-    await_line(host, f"grep 'Message-ID: <{letter.token}@' {box}", PATIENCE)
+    await_line(host, f"grep 'Message-ID: <{letter.token}@' {box}", ARRIVE)
     mails = re.split(r"(?m)^From (?=\S+ {1,2}\w{3} )", host.check_output(f"cat {box}").replace("\r\n", "\n"))
     return next((mail for mail in mails if f"Message-ID: <{letter.token}@" in mail), "")
 

@@ -58,9 +58,9 @@ basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 X
-openssl req -x509 -newkey rsa:3072 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=prueba -sha256 \
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=prueba -sha256 \
     -config req.cnf 2>/dev/null
-openssl req -newkey rsa:3072 -nodes -keyout user.key -out user.csr -subj /CN=usuario 2>/dev/null
+openssl req -newkey rsa:2048 -nodes -keyout user.key -out user.csr -subj /CN=usuario 2>/dev/null
 cat > user.ext <<X
 keyUsage = critical, digitalSignature, keyEncipherment
 extendedKeyUsage = emailProtection

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from facts import ask, new_password
-from smtp import await_line
+from facts import ONE_BY_ONE, ask, new_password
+from smtp import ARRIVE, await_line
 
 from builder.ask.plan import Plan
 
@@ -39,7 +39,7 @@ def told(host: Any) -> Iterator[dict[str, str]]:
             host,
             {
                 "before": CADUCIDAD,
-                "make": f"{make} usermod -L caduca-cerrada; umask 022;"
+                "make": f"{ONE_BY_ONE}{make} usermod -L caduca-cerrada; umask 022;"
                 f" {certify} -subj /CN=largo -days 400 2>/dev/null > {CERTS}/forja-prueba.pem;"
                 f" {certify} -subj /CN=corto -days 9 2>/dev/null >> {CERTS}/forja-prueba.pem",
                 "said": CADUCIDAD,
@@ -54,7 +54,7 @@ def told(host: Any) -> Iterator[dict[str, str]]:
 def test_accounts_that_expire_are_told(plan: Plan, host: Any, told: dict[str, str], seen: Seen) -> None:
     lines = [line for line in told["said"].splitlines() if " caduca-" in line]
     box = f"/var/mail/{plan.site.admin.user}"
-    mail = await_line(host, f"grep 'cuenta caduca-clave: caduca en 5 ' {box}")
+    mail = await_line(host, f"grep 'cuenta caduca-clave: caduca en 5 ' {box}", ARRIVE)
     seen(f"{lines}; to postmaster: {mail}; {told['timer']}")
     assert lines == [
         "caducidad: contraseña de la cuenta caduca-clave: caduca en 5 días",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from smtp import Facts, await_line, look, recipient, secure, send, talk
+from smtp import ARRIVE, Facts, await_line, look, recipient, secure, send, talk
 
 from builder.ask.plan import Plan
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Seen = Callable[[object], None]
 
-ARRIVE = 240.0
-"""Seconds in which a message has passed the filter of an emulated machine."""
 COMPONENTS = {
     "postfix": ("postfix-3.3.1-12.el8_3.1", "openssl"),
     "amavis": ("amavis",),
@@ -136,6 +134,7 @@ def stopped(plan: Plan, host: Any) -> tuple[str, str, Facts]:
     return letter, line, facts
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.3.1-01")
 def test_mail_waits_in_maildrop_while_postfix_is_stopped(
     plan: Plan, host: Any, stopped: tuple[str, str, Facts], seen: Seen
@@ -152,6 +151,7 @@ def test_mail_waits_in_maildrop_while_postfix_is_stopped(
     assert (found, gone) == (mailbox, "")
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.1-05")
 def test_commands_log_while_postfix_is_stopped(
     host: Any, stopped: tuple[str, str, Facts], seen: Seen
@@ -218,6 +218,7 @@ def test_local_delivery_runs_nothing(plan: Plan, host: Any, guest: Guest, seen: 
     assert not made
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.4.4-02")
 def test_a_lack_of_room_is_told_and_a_refusal_is_not(plan: Plan, host: Any, guest: Guest, seen: Seen) -> None:
     """A queue volume that is all but full; what policy refuses would only fill the mailbox."""
@@ -232,7 +233,7 @@ def test_a_lack_of_room_is_told_and_a_refusal_is_not(plan: Plan, host: Any, gues
             lack = smtp.docmd(f"MAIL FROM:<{lacking}@ejemplo.org>")
             smtp.quit()  # the notice is written once the client has closed
     finally:
-        host.check_output("rm /var/spool/postfix/forja-relleno")
+        host.check_output("rm /var/spool/postfix/forja-relleno; postqueue -f")
     mailbox = f"/var/mail/{plan.site.admin.user}"
     told = await_line(host, f"grep -m 1 {lacking} {mailbox}", ARRIVE)
     untold = host.run(f"grep -c {refused} {mailbox}").stdout.strip()

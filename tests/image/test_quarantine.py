@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from smtp import await_line, secure
-from test_amavis import EICAR, LOG, PATIENCE, PROGRAM, QUARANTINE, Letter, Played, line_about, submit, zipped
+from smtp import ARRIVE, await_line, secure
+from test_amavis import EICAR, LOG, PROGRAM, QUARANTINE, Letter, Played, line_about, submit, zipped
 from test_roles import Member
 
 from builder.ask.plan import Plan
@@ -37,10 +37,11 @@ def kept(plan: Plan, host: Any, guest: Guest) -> Played:
 
 @pytest.fixture(scope="module")
 def member(host: Any) -> Iterator[Member]:
+    name = "prueba-cuarentena"
     try:
-        yield Member(host, "correo")
+        yield Member(host, "correo", name)
     finally:
-        host.run("pkill -u prueba-correo; userdel --remove prueba-correo")
+        host.run(f"pkill -u {name}; userdel --remove {name}")
 
 
 @pytest.mark.control("CCN681-6.5.3-35")
@@ -53,7 +54,7 @@ def test_mail_administrator_sees_and_releases(
     read = host.check_output(f"stat -c %x {QUARANTINE}/{name}")
     code, said = member.sudo(f"{CUARENTENA} liberar {name}")
     queue_id = said.rpartition(" ")[2]
-    sent = await_line(host, f"grep '{queue_id}: to=.*status=sent' {LOG}", PATIENCE)
+    sent = await_line(host, f"grep '{queue_id}: to=.*status=sent' {LOG}", ARRIVE)
     mails = host.check_output(f"cat /var/mail/{plan.site.admin.user}").replace("\r\n", "\n")
     seen(f"{listed}; {headers}; last read {read}; {code} {said}; {sent}")
     assert listed[0] == headers[0] == 0

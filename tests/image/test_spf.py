@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from facts import wait_for
 from smtp import Facts, await_queued, held, look, read_main_cf, recipient, secure, send
 
 from builder.ask.plan import Plan
@@ -22,6 +23,7 @@ Seen = Callable[[object], None]
 def facts(plan: Plan, host: Any) -> Facts:
     program = plan.platform.path("/usr/libexec/postfix/policyd-spf")
     settings = plan.platform.path("/etc/python-policyd-spf/policyd-spf.conf")
+    token = uuid.uuid4().hex
     return look(
         host,
         {
@@ -30,7 +32,8 @@ def facts(plan: Plan, host: Any) -> Facts:
             "files": f"stat -L -c '%a %U:%G' {program} {settings}",
             # A setting that it does not know is passed over, with a line in the log alone.
             "settings": f"runuser -u policyd-spf -- {program} {settings} </dev/null;"
-            f" grep -cE '^[A-Za-z_]+ = ' {settings}; sleep 2;"
+            f" grep -cE '^[A-Za-z_]+ = ' {settings}; logger -p mail.info -t forja-prueba {token};"
+            f" {wait_for(f'grep -q {token} /var/log/maillog', 40)};"
             " grep 'policyd-spf.*\\(ERROR\\|not defined\\)' /var/log/maillog",
         },
     )
@@ -58,6 +61,7 @@ def test_service_knows_all_of_its_settings(facts: Facts, seen: Seen) -> None:
     assert int(facts["settings"][0]) >= 10
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.8-07")
 def test_own_networks_are_not_asked_about(plan: Plan, guest: Guest, host: Any, seen: Seen) -> None:
     token = uuid.uuid4().hex
@@ -74,6 +78,7 @@ def test_own_networks_are_not_asked_about(plan: Plan, guest: Guest, host: Any, s
     assert asked == ""
 
 
+@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.8-08")
 def test_without_the_service_mail_is_put_off(plan: Plan, guest: Guest, host: Any, seen: Seen) -> None:
     program = plan.platform.path("/usr/libexec/postfix/policyd-spf")

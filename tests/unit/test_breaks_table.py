@@ -30,14 +30,14 @@ def test_each_control_is_broken_once_and_exists() -> None:
 def test_each_break_is_whole(case: Break) -> None:
     assert bool(case.how) != bool(case.before_boot)
     assert not re.search(case.says, ""), "it would be taken for any failure"
-    for text in (case.how, case.before_boot, case.then, case.mend):
+    for text in (case.how, case.before_boot, case.then):
         jinja2.Environment().parse(text)
 
 
-def test_a_round_is_one_script_that_tells_what_fails() -> None:
-    first = Break(what="it's one", control="A", says="a", how="true", then="reload", mend="false")
+def test_breaks_are_one_script_that_tells_what_fails() -> None:
+    first = Break(what="it's one", control="A", says="a", how="true", then="reload")
     second = Break(what="two", control="B", says="b", how="false", then="reload")
-    text = script([second, first], [first])
+    text = script([second, first])
     assert text.count("sh -ec reload") == 1
     said = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout
-    assert re.fullmatch(r"mend it's one: \ntwo: \nreload: [^\n]*not found\n", said)
+    assert re.fullmatch(r"two: \nreload: [^\n]*not found\n", said)

@@ -26,6 +26,7 @@ def rows(kind: str) -> tuple[tuple[str, ...], ...]:
     return tuple(row[1:] for row in cells if row[0] == kind)
 
 
+@cache
 def imported(site: Path | None = None) -> list[str]:
     plan = make_plan("clasificado", site, "rhel-8.3")
     content = next(member.content for member in collect_members(plan) if member.path == IMPORT)
@@ -33,6 +34,7 @@ def imported(site: Path | None = None) -> list[str]:
     return content.decode().splitlines()
 
 
+@cache
 def own_contexts() -> list[tuple[str, str, str, str]]:
     pattern = r"fcontext -a -f (\S) -t (\w+) -r 's0' '(.+)'"
     found = [re.fullmatch(pattern, line) for line in imported() if line.startswith("fcontext")]

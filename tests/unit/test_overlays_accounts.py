@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rendered import lines, text
 
 from builder.ask.plan import Plan, make_plan
-from builder.make.overlay import Member, collect_members
+from builder.make.overlay import Member
 from builder.tools.process import find_program
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,35 @@ admin_group
     )
 )
 
+SSHD_8_0 = set(
+    re.findall(
+        r"\w+",
+        """
+acceptenv addressfamily allowagentforwarding allowgroups allowstreamlocalforwarding allowtcpforwarding
+allowusers authenticationmethods authorizedkeyscommand authorizedkeyscommanduser authorizedkeysfile
+authorizedprincipalscommand authorizedprincipalscommanduser authorizedprincipalsfile banner
+casignaturealgorithms challengeresponseauthentication chrootdirectory ciphers clientalivecountmax
+clientaliveinterval compression denygroups denyusers disableforwarding exposeauthinfo fingerprinthash
+forcecommand gatewayports gssapiauthentication gssapicleanupcredentials gssapistrictacceptorcheck
+hostbasedacceptedkeytypes hostbasedauthentication hostbasedusesnamefrompacketonly hostcertificate hostkey
+hostkeyagent hostkeyalgorithms ignorerhosts ignoreuserknownhosts ipqos kbdinteractiveauthentication
+kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd kerberosticketcleanup kexalgorithms
+listenaddress logingracetime loglevel macs match maxauthtries maxsessions maxstartups passwordauthentication
+permitemptypasswords permitlisten permitopen permitrootlogin permittty permittunnel permituserenvironment
+permituserrc pidfile port printlastlog printmotd pubkeyacceptedkeytypes pubkeyauthentication rekeylimit
+revokedkeys rdomain setenv streamlocalbindmask streamlocalbindunlink strictmodes subsystem syslogfacility
+tcpkeepalive trustedusercakeys usedns usepam versionaddendum x11displayoffset x11forwarding x11uselocalhost
+xauthlocation
+""",
+    )
+)
+"""Keywords of sshd_config(5) in OpenSSH 8.0; it has no Include (8.2)."""
+
+KEX_8_0 = {
+    *(f"ecdh-sha2-nistp{bits}" for bits in (256, 384, 521)),
+    *("curve25519-sha256", "curve25519-sha256@libssh.org"),
+}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -61,31 +91,15 @@ class Line:
 def read_stack(content: str) -> list[Line]:
     """Return the lines of a stack, as pam.d(5) has them."""
     found = []
-    for text in content.splitlines():
-        if not text.strip() or text.startswith("#"):
+    for said in content.splitlines():
+        if not said.strip() or said.startswith("#"):
             continue
         match = re.fullmatch(
-            r"-?(auth|account|password|session)\s+(\[[^]]+\]|\w+)\s+([\w.-]+)((?:\s+\S+)*)", text.rstrip()
+            r"-?(auth|account|password|session)\s+(\[[^]]+\]|\w+)\s+([\w.-]+)((?:\s+\S+)*)", said.rstrip()
         )
-        assert match, text
+        assert match, said
         found.append(Line(match[1], match[2], match[3].removesuffix(".so"), tuple(match[4].split())))
     return found
-
-
-@pytest.fixture(scope="module", params=["rhel-8.3", "laboratorio"])
-def plan(request: pytest.FixtureRequest) -> Plan:
-    return make_plan("clasificado", None, request.param)
-
-
-@pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return {member.path: member for member in collect_members(plan)}
-
-
-def text(tree: dict[str, Member], plan: Plan, path: str) -> str:
-    content = tree[plan.platform.path(path)].content
-    assert content is not None
-    return content.decode()
 
 
 def settings(content: str) -> dict[str, str]:
@@ -197,7 +211,33 @@ def test_settings_are_those_that_rhel_8_3_knows(plan: Plan, tree: dict[str, Memb
     assert tree["/var/log/faillock"].mode == 0o755
 
 
-# --- sudo, sessions, accounts --------------------------------------------------------------------
+# --- SSH, sudo, sessions, accounts ---------------------------------------------------------------
+
+
+def test_sshd_config_is_openssh_8_0(plan: Plan, tree: dict[str, Member]) -> None:
+    said = [line.split(None, 1) for line in lines(text(tree, plan, "/etc/ssh/sshd_config"))]
+    names = [name.lower() for name, _ in said]
+    assert set(names) <= SSHD_8_0
+    assert [name for name in set(names) - {"hostkey"} if names.count(name) > 1] == []
+    values = dict(said)
+    assert set(values["KexAlgorithms"].split(",")) <= KEX_8_0
+    assert values["AllowUsers"].split() == [plan.site.admin.user, "operador", "auditora"]
+    assert {value for name, value in said if name == "HostKey"} == {
+        "/etc/ssh/ssh_host_ed25519_key",
+        "/etc/ssh/ssh_host_ecdsa_key",
+    }
+
+
+def test_crypto_policy_does_not_override_sshd_config(plan: Plan, tree: dict[str, Member]) -> None:
+    assert "CRYPTO_POLICY=" in lines(text(tree, plan, "/etc/sysconfig/sshd"))
+
+
+def test_sudoers_asks_for_a_password_and_reads_drop_ins_last(plan: Plan, tree: dict[str, Member]) -> None:
+    content = text(tree, plan, "/etc/sudoers")
+    assert "NOPASSWD" not in content
+    assert "!authenticate" not in content
+    assert content.splitlines()[-1] == "#includedir /etc/sudoers.d", "sudo 1.8.29 knows no @includedir"
+    assert tree["/etc/sudoers"].mode == 0o440
 
 
 @pytest.mark.skipif(find_program("visudo") is None, reason="sudo is not installed here")

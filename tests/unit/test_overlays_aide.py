@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rendered import lines, members, text
+from rendered import lines, text
 
 from builder.ask.plan import Plan, make_plan
 from builder.make.overlay import Member
@@ -44,11 +44,6 @@ AIDE_0_16 = {
 @pytest.fixture(scope="module", params=["rhel-8.3", "laboratorio"])
 def plan(request: pytest.FixtureRequest) -> Plan:
     return make_plan("clasificado", None, request.param)
-
-
-@pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return members(plan)
 
 
 def watched(rules: list[str], path: str) -> str | None:

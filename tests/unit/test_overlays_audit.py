@@ -24,11 +24,6 @@ def plan(request: pytest.FixtureRequest) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return members(plan)
-
-
-@pytest.fixture(scope="module")
 def rules(tree: dict[str, Member]) -> list[str]:
     return [
         rule

@@ -7,86 +7,15 @@ import re
 import subprocess
 import time
 import xml.etree.ElementTree as ET
-from itertools import product
 from pathlib import Path
 
 import pytest
 from rendered import lines, members, text, with_site
 
 from builder.ask.plan import Plan, make_plan
-from builder.ask.profile import profile_names
 from builder.make.overlay import Member
 
 ROOT = Path(__file__).parents[2]
-
-SSHD_8_0 = set(
-    re.findall(
-        r"\w+",
-        """
-acceptenv addressfamily allowagentforwarding allowgroups allowstreamlocalforwarding allowtcpforwarding
-allowusers authenticationmethods authorizedkeyscommand authorizedkeyscommanduser authorizedkeysfile
-authorizedprincipalscommand authorizedprincipalscommanduser authorizedprincipalsfile banner
-casignaturealgorithms challengeresponseauthentication chrootdirectory ciphers clientalivecountmax
-clientaliveinterval compression denygroups denyusers disableforwarding exposeauthinfo fingerprinthash
-forcecommand gatewayports gssapiauthentication gssapicleanupcredentials gssapistrictacceptorcheck
-hostbasedacceptedkeytypes hostbasedauthentication hostbasedusesnamefrompacketonly hostcertificate hostkey
-hostkeyagent hostkeyalgorithms ignorerhosts ignoreuserknownhosts ipqos kbdinteractiveauthentication
-kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd kerberosticketcleanup kexalgorithms
-listenaddress logingracetime loglevel macs match maxauthtries maxsessions maxstartups passwordauthentication
-permitemptypasswords permitlisten permitopen permitrootlogin permittty permittunnel permituserenvironment
-permituserrc pidfile port printlastlog printmotd pubkeyacceptedkeytypes pubkeyauthentication rekeylimit
-revokedkeys rdomain setenv streamlocalbindmask streamlocalbindunlink strictmodes subsystem syslogfacility
-tcpkeepalive trustedusercakeys usedns usepam versionaddendum x11displayoffset x11forwarding x11uselocalhost
-xauthlocation
-""",
-    )
-)
-"""Keywords of sshd_config(5) in OpenSSH 8.0; it has no Include (8.2)."""
-
-KEX_8_0 = {
-    *(f"ecdh-sha2-nistp{bits}" for bits in (256, 384, 521)),
-    *("curve25519-sha256", "curve25519-sha256@libssh.org"),
-}
-
-
-@pytest.fixture(scope="module", params=product(profile_names(), ["rhel-8.3", "laboratorio"]), ids="-".join)
-def plan(request: pytest.FixtureRequest) -> Plan:
-    profile, platform = request.param
-    return make_plan(profile, None, platform)
-
-
-@pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return members(plan)
-
-
-# --- SSH, sudo -----------------------------------------------------------------------------------
-
-
-def test_sshd_config_is_openssh_8_0(plan: Plan, tree: dict[str, Member]) -> None:
-    settings = [line.split(None, 1) for line in lines(text(tree, plan, "/etc/ssh/sshd_config"))]
-    names = [name.lower() for name, _ in settings]
-    assert set(names) <= SSHD_8_0
-    assert [name for name in set(names) - {"hostkey"} if names.count(name) > 1] == []
-    values = dict(settings)
-    assert set(values["KexAlgorithms"].split(",")) <= KEX_8_0
-    assert values["AllowUsers"].split() == [plan.site.admin.user, "operador", "auditora"]
-    assert {value for name, value in settings if name == "HostKey"} == {
-        "/etc/ssh/ssh_host_ed25519_key",
-        "/etc/ssh/ssh_host_ecdsa_key",
-    }
-
-
-def test_crypto_policy_does_not_override_sshd_config(plan: Plan, tree: dict[str, Member]) -> None:
-    assert "CRYPTO_POLICY=" in lines(text(tree, plan, "/etc/sysconfig/sshd"))
-
-
-def test_sudoers_asks_for_a_password_and_reads_drop_ins_last(plan: Plan, tree: dict[str, Member]) -> None:
-    content = text(tree, plan, "/etc/sudoers")
-    assert "NOPASSWD" not in content
-    assert "!authenticate" not in content
-    assert content.splitlines()[-1] == "#includedir /etc/sudoers.d", "sudo 1.8.29 knows no @includedir"
-    assert tree["/etc/sudoers"].mode == 0o440
 
 
 # --- Units ---------------------------------------------------------------------------------------

@@ -48,11 +48,6 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     return make_plan("clasificado", None, request.param)
 
 
-@pytest.fixture(scope="module")
-def tree(plan: Plan) -> dict[str, Member]:
-    return members(plan)
-
-
 def settings(content: str) -> dict[str, str]:
     pairs = [line.split(" = ", 1) for line in lines(content)]
     assert len({key for key, _ in pairs}) == len(pairs), "a setting is there twice"

@@ -29,6 +29,8 @@ from builder.tools.process import Argument, append, run
 TESTS = REPOSITORY / "tests" / "image"
 SHORT_PATHS = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - a socket's path may have 108 bytes
 EXIT_ALL_PASSED, EXIT_SOME_FAILED = 0, 1
+WORKERS = 3
+"""Root shells over the one connection: sshd admits four sessions on it (MaxSessions)."""
 
 
 class Target(Protocol):
@@ -121,6 +123,7 @@ def look(
     controls: Sequence[str] = (),
     files: Sequence[str] = ("",),
     long: bool = False,
+    workers: int = WORKERS,
 ) -> tuple[Finding, ...]:
     """Run the tests of the image against a target, all of them or those of some controls.
 
@@ -129,6 +132,7 @@ def look(
         controls: the controls to look at; all when there are none.
         files: the files of tests/image to run.
         long: whether tests that take minutes run too.
+        workers: processes that look side by side; 0: this one does it all.
 
     Raises:
         StageFailed: pytest itself failed, or no test ran.
@@ -150,23 +154,26 @@ def look(
             }
         )
     )
-    found.unlink(missing_ok=True)
+    for mark in (found, work / "looked"):
+        mark.unlink(missing_ok=True)
     argv: list[Argument] = [
         *(sys.executable, "-m", "pytest", "--rootdir", REPOSITORY, "-p", "no:cacheprovider"),
         *("-o", "addopts=", "-v", "--tb=short", "--strict-markers", f"--guest={context}"),
         # The report says why a control fails: whole, not "...".
         *("-o", "verbosity_assertions=2"),
         *([f"--junitxml={xml}", "-o", "junit_suite_name=forja"] if xml else []),
+        *("-n", str(workers), "--max-worker-restart=0"),
         *(TESTS / file for file in files),
     ]
     told: list[str] = []
 
     def show_progress(line: str) -> None:
         """Name each file of tests once, when its first test has ended."""
-        test = re.match(r"tests/image/(?:\w+/)*(\w+)\.py::\S+ \w+ +\[ *(\d+%)\]", line)
-        if test and xml is not None and test[1] not in told:
+        test = re.search(r"\btests/image/(?:\w+/)*(\w+)\.py::", line)
+        share = re.search(r"\[ *(\d+%)\]", line)
+        if test and share and xml is not None and test[1] not in told:
             told.append(test[1])
-            say(f"[{test[2]:>4}] {test[1].removeprefix('test_')}")
+            say(f"[{share[1]:>4}] {test[1].removeprefix('test_')}")
 
     result = run(
         target.inside(argv),

@@ -16,9 +16,6 @@ from email.policy import SMTP, compat32
 from email.utils import formatdate
 from typing import Any
 
-ARRIVE = 240.0
-"""Seconds in which a message has passed the filter of an emulated machine."""
-
 EICAR = (r"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*").encode()
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 TEXT = "Buenos días:\n\nSe adjunta el informe de la reunión de ayer.\n\nUn saludo.\n"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
-from letters import ARRIVE, Letter, submit, write
-from smtp import secure
+from letters import Letter, submit, write
+from smtp import ARRIVE, secure
 
 from builder.ask.plan import Plan
 

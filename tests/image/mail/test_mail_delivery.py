@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dkim
 import pytest
-from letters import ARRIVE, Letter, header, submit, write
-from smtp import await_line, secure
+from letters import Letter, header, submit, write
+from smtp import ARRIVE, await_line, secure
 
 from builder.ask.plan import Plan
 

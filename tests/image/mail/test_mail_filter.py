@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from letters import ARRIVE, EICAR, ELF, GTUBE, PE, Letter, submit, tarred, write, zipped
-from smtp import await_line, secure
+from letters import EICAR, ELF, GTUBE, PE, Letter, submit, tarred, write, zipped
+from smtp import ARRIVE, await_line, secure
 
 from builder.ask.plan import Plan
 

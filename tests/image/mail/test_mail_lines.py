@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from letters import ARRIVE, TEXT, Letter, submit, write
-from smtp import secure
+from letters import TEXT, Letter, submit, write
+from smtp import ARRIVE, secure
 
 from builder.ask.plan import Plan
 

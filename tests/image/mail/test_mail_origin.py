@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dkim
 import pytest
-from letters import ARRIVE, Letter, header, submit, write
-from smtp import secure
+from letters import Letter, header, submit, write
+from smtp import ARRIVE, secure
 
 from builder.ask.plan import Plan
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from shlex import quote
 
 import jinja2
-from pydantic import Field
 
 from builder.ask.plan import Plan
 from builder.ask.reading import Frozen
@@ -16,7 +15,17 @@ FIREWALL = (
     "busctl --quiet call org.fedoraproject.FirewallD1"
     " /org/fedoraproject/FirewallD1 org.fedoraproject.FirewallD1.zone"
 )
-RELOAD = "postfix reload 2>/dev/null; sleep 1"
+
+
+def wait_for(condition: str) -> str:
+    """Return the shell command that ends once a condition holds, and fails after a minute."""
+    return f"i=0; until {condition}; do sleep 0.2; i=$((i + 1)); [ $i -lt 300 ]; done"
+
+
+RELOAD = "old=$(pgrep -o -x postscreen || echo none); postfix reload 2>/dev/null; " + wait_for(
+    '! kill -0 "$old" 2>/dev/null'
+)
+"""Until the old postscreen has gone: what connects after that meets the new settings."""
 
 
 class Break(Frozen):
@@ -31,10 +40,7 @@ class Break(Frozen):
     before_boot: str = ""
     """Instead of `how`: done to the copy before it boots, its root file system being $root."""
     then: str = ""
-    """Makes it come into force; once for all breaks of a round that have the same."""
-    mend: str = ""
-    """Before the next round, where it would hide something there."""
-    round: int = Field(default=1, ge=1)
+    """Makes it come into force; once for all breaks that have the same."""
 
 
 def read_breaks() -> list[Break]:
@@ -53,6 +59,7 @@ def rendered(case: Break, plan: Plan) -> Break:
         "service": plan.platform.service,
         "package": lambda name: plan.platform.package(name)[0],
         "firewall": FIREWALL,
+        "wait_for": wait_for,
         "reload": RELOAD,
     }
     shell = jinja2.Environment(undefined=jinja2.StrictUndefined)
@@ -62,13 +69,9 @@ def rendered(case: Break, plan: Plan) -> Break:
     )
 
 
-def script(cases: list[Break], mended: list[Break]) -> str:
-    """Return the shell script that mends the breaks of the last round, and then makes those of this one.
-
-    It prints a line for each part that fails, and nothing else.
-    """
-    parts = [(f"mend {case.what}", case.mend) for case in mended if case.mend]
-    parts += [(case.what, case.how) for case in cases if case.how]
+def script(cases: list[Break]) -> str:
+    """Return the shell script that makes the breaks; it prints a line for each part that fails."""
+    parts = [(case.what, case.how) for case in cases if case.how]
     parts += [(text, text) for text in dict.fromkeys(case.then for case in cases) if text]
     return "".join(
         f"said=$(sh -ec {quote(text)} 2>&1) || printf '%s: %s\\n' {quote(name)} \"$said\"\n"
