@@ -33,8 +33,13 @@ class Cmdlet:
     name: str
     module: str
     changes: bool
-    parameters: frozenset[str]
+    sets: tuple[frozenset[str], ...]
     newer: frozenset[str]
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """All that it has, in whatever set."""
+        return frozenset().union(*self.sets)
 
 
 def read_table() -> dict[str, Cmdlet]:
@@ -43,8 +48,8 @@ def read_table() -> dict[str, Cmdlet]:
     for line in TABLE.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             name, module, changes, parameters, newer = line.split("\t")
-            words = [frozenset(cell.split()) - {"-"} for cell in (parameters, newer)]
-            found[name] = Cmdlet(name, module, changes == "yes", *words)
+            sets = tuple(frozenset(part.split()) for part in parameters.split(" | "))
+            found[name] = Cmdlet(name, module, changes == "yes", sets, frozenset(newer.split()))
     return found
 
 
@@ -244,6 +249,9 @@ def faults_of_call(script: Script, call: Call) -> Iterator[str]:
             words(condition) == f"{GUARD} '{call.name}' '{name}'" for condition, _ in guards(call.node)
         ):
             yield f"line {line}: {call.name} -{name} is newer, and is not asked for first"
+    together = set(call.parameters) - COMMON - cmdlet.newer
+    if together <= cmdlet.parameters and not any(together <= allowed for allowed in cmdlet.sets):
+        yield f"line {line}: {call.name} takes no {' with '.join(sorted(together))}"
 
 
 def faults_of_variables(script: Script) -> Iterator[str]:

@@ -62,6 +62,13 @@ BROKEN: list[tuple[str, str, str, str]] = [
         "[Exception]::new($Text)",
         "new() is newer",
     ),
+    (VM, "-VMName $Machine.Name -ControllerN", "-VM $Machine -ControllerN", "Set-VMDvdDrive has no -VM on"),
+    (
+        VM,
+        "Add-VMDvdDrive -VM $Machine",
+        "Add-VMDvdDrive -VM $Machine -VMName $Image",
+        "takes no Path with VM with VMName",
+    ),
     (VM, "Start-VM -VM $made", "Start-VM -Machine $made", "Start-VM has no -Machine on"),
     (
         VM,
