@@ -15,10 +15,12 @@ from typing import TypeAlias
 from builder import __version__
 from builder.ask import catalogue, requirements
 from builder.ask.difference import compare_profiles
+from builder.ask.fleet import read_fleet
 from builder.ask.marks import read_marks
-from builder.ask.plan import Plan, make_plan
+from builder.ask.plan import Plan, make_plan, read_draft
 from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
+from builder.fleet import kickstarts_of, write_fleet
 from builder.make.archive import write_archive
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
@@ -105,6 +107,7 @@ def _verbs_that_make(verbs: Verbs) -> None:
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
     _draft(kickstart, output=True)
+    _fleet(kickstart)
     overlay = _verb(verbs, "overlay", overlay_verb, "the overlay archive, or one for a server in use")
     _draft(overlay, output=True)
     overlay.add_argument("--archive", action="store_true", help="with a program that applies it to a server")
@@ -197,7 +200,12 @@ def plan_verb(arguments: argparse.Namespace) -> int:
 
 
 def kickstart_verb(arguments: argparse.Namespace) -> int:
-    """`forja kickstart`: the kickstart alone."""
+    """`forja kickstart`: the kickstart alone, or those of a fleet."""
+    if arguments.fleet is not None:
+        fleet = read_fleet(arguments.fleet, arguments.site)
+        kind = kickstarts_of(read_draft(arguments.profile, arguments.platform))
+        print(write_fleet(fleet, kind, arguments.output or Path(f"{arguments.profile}.kickstarts")))
+        return ExitCode.OK
     plan = _plan_of(arguments)
     print(write_kickstart(plan, arguments.output or Path(f"{plan.profile.name}.ks")))
     return ExitCode.OK
@@ -388,6 +396,12 @@ def _draft(parser: argparse.ArgumentParser, *, output: bool = False) -> None:
     parser.add_argument("--platform", default="rhel-8.3", help="rhel-8.3 (default) or laboratorio")
     if output:
         parser.add_argument("--output", type=Path, help="file to write")
+
+
+def _fleet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fleet", type=Path, metavar="CSV", help="table with a line for each server; OUTPUT is a folder then"
+    )
 
 
 def _folders(parser: argparse.ArgumentParser) -> None:

@@ -101,25 +101,53 @@ class Plan(Frozen):
         }[port.reached_from]
 
 
+class Draft(Frozen):
+    """A profile on a platform, read once: with the site of a server it becomes that server's plan."""
+
+    profile: Profile
+    platform: Platform
+    named: tuple[Overlay, ...]
+    """The overlays that the profile names, those included that a site may not switch on."""
+    updates: bool = False
+
+    def plan(self, site: Site) -> Plan:
+        """Return the plan for a site.
+
+        Raises:
+            BadInput: they don't fit together.
+        """
+        taken = [item for item in self.named if item.when is None or _has(site, item.when)]
+        plan = Plan(
+            profile=self.profile,
+            site=site,
+            platform=self.platform,
+            overlays=_in_order(taken),
+            left_out=tuple(_not_here(item) for item in self.named if item not in taken),
+            updates=self.updates,
+        )
+        _check(plan)
+        return plan
+
+
+def read_draft(profile: str, platform: str, *, updates: bool = False) -> Draft:
+    """Read a profile, a platform and the overlays; `updates` says if RPMs were brought.
+
+    Raises:
+        BadInput: one of them is wrong.
+    """
+    asked = read_profile(profile)
+    named = tuple(read_overlay(name) for name in asked.overlays)
+    return Draft(profile=asked, platform=read_platform(platform), named=named, updates=updates)
+
+
 def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool = False) -> Plan:
     """Join a profile, a site file (the example if None) and a platform; `updates` says if RPMs were brought.
 
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
-    asked, wishes = read_profile(profile), read_site(site)
-    named = [read_overlay(name) for name in asked.overlays]
-    taken = [item for item in named if item.when is None or _has(wishes, item.when)]
-    plan = Plan(
-        profile=asked,
-        site=wishes,
-        platform=read_platform(platform),
-        overlays=_in_order(taken),
-        left_out=tuple(_not_here(item) for item in named if item not in taken),
-        updates=updates,
-    )
-    _check(plan)
-    return plan
+    draft = read_draft(profile, platform, updates=updates)
+    return draft.plan(read_site(site))
 
 
 NEEDED = {

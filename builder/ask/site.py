@@ -51,7 +51,8 @@ PersonName = Annotated[UserName, AfterValidator(_no_system_account)]
 class HostSettings(Frozen):
     """`[host]`: the name of the server (guide 6.4.1)."""
 
-    name: DomainName
+    name: Annotated[DomainName, Field(max_length=64)]
+    """Linux takes no longer one (hostname(7))."""
 
 
 class NetworkSettings(Frozen):
