@@ -116,13 +116,13 @@ class Draft(Frozen):
         Raises:
             BadInput: they don't fit together.
         """
-        taken = [item for item in self.named if item.when is None or _has(site, item.when)]
+        taken = {item.name: item.when is None or _has(site, item.when) for item in self.named}
         plan = Plan(
             profile=self.profile,
             site=site,
             platform=self.platform,
-            overlays=_in_order(taken),
-            left_out=tuple(_not_here(item) for item in self.named if item not in taken),
+            overlays=_in_order([item for item in self.named if taken[item.name]]),
+            left_out=tuple(_not_here(item) for item in self.named if not taken[item.name]),
             updates=self.updates,
         )
         _check(plan)
