@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import jinja2
 
 
+@functools.cache
 def text_templates(folder: Path) -> jinja2.Environment:
     """Return the templates of a folder: an unknown name is an error, tags leave no lines of their own."""
     return jinja2.Environment(  # noqa: S701 - no HTML, so nothing to escape
