@@ -13,6 +13,7 @@ from builder.ask.fleet import Fleet, Problem, Server
 from builder.ask.plan import Draft
 from builder.ask.site import Site
 from builder.make.kickstart import write_kickstart
+from builder.make.seed import Image, Sign, plan_site, write_seed
 from builder.tools.console import say, show_progress, step
 from builder.tools.errors import BadInput, ForjaError
 from builder.tools.files import finished, require_space, scratch, sha256
@@ -54,6 +55,15 @@ def kickstarts_of(draft: Draft) -> Kind:
         write_kickstart(draft.plan(site), path)
 
     return Kind("kickstarts", "Kickstart", ".ks", 2**16, write)
+
+
+def seeds_of(image: Image, sign: Sign | None) -> Kind:
+    """Return the kind that is a seed a server, for a closed image; `sign` signs each."""
+
+    def write(site: Site, path: Path) -> None:
+        write_seed(image, plan_site(image, site), path, sign)
+
+    return Kind("seeds", "Seed", ".semilla.iso", 2**20, write)
 
 
 def write_fleet(fleet: Fleet, kind: Kind, folder: Path) -> Path:

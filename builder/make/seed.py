@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builder.ask.overlay import read_overlay
 from builder.ask.plan import Plan
-from builder.ask.site import image_keys, read_site
+from builder.ask.site import Site, image_keys, read_site
 from builder.make.overlay import IDENTITY, KEYS, SEEDABLE, content_of, depends_on_site, people
 from builder.tools.errors import BadInput
 from builder.tools.files import finished, scratch
@@ -89,17 +89,22 @@ def plan_server(image: Image, site: Path) -> Plan:
         BadInput: the file is wrong, or differs from the image in what a seed can't change; all keys are named.
     """
     wishes = read_site(site)
+    try:
+        return plan_site(image, wishes)
+    except BadInput as error:
+        raise BadInput(f"{site}: {error.message}", hint=error.hint) from error
+
+
+def plan_site(image: Image, wishes: Site) -> Plan:
+    """Return the plan of the server of a site; as `plan_server`."""
     mine, theirs = image_keys(wishes), image_keys(image.plan.site)
     wrong = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if wrong:
         raise BadInput(
-            f"{site}: {', '.join(wrong)}: not as in the image, and no seed's to change",
+            f"{', '.join(wrong)}: not as in the image, and no seed's to change",
             hint="give it the image's value, or build an image for it",
         )
-    try:
-        return image.plan.for_server(wishes)
-    except BadInput as error:
-        raise BadInput(f"{site}: {error.message}", hint=error.hint) from error
+    return image.plan.for_server(wishes)
 
 
 def write_seed(image: Image, server: Plan, path: Path, sign: Sign | None = None) -> Path:
