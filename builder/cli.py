@@ -44,6 +44,7 @@ from builder.pipeline import (
     make_medium_only,
     resolve_only,
     verify_again,
+    write_seeds,
 )
 from builder.request import Request, platform_of
 from builder.room import Room, read_findings, read_resolution
@@ -103,6 +104,11 @@ def _verbs_that_make(verbs: Verbs) -> None:
     inspect.add_argument("--json", action="store_true", help="as JSON")
     medium = _verb(verbs, "medium", medium_verb, "the installation ISO that installs by itself")
     _request(medium, medium=True)
+    seed = _verb(verbs, "seed", seed_verb, "the CD that makes a server of a closed image, one a site file")
+    seed.add_argument("folder", type=Path, metavar="FOLDER", help="the closed image's: its plan and overlay")
+    seed.add_argument("sites", type=Path, nargs="+", metavar="SITE", help="a server's TOML file")
+    seed.add_argument("--output", type=Path, default=Path(), help="folder of the seeds (default: here)")
+    _sign_key(seed)
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
@@ -117,6 +123,10 @@ def _verbs_that_make(verbs: Verbs) -> None:
     overlay.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
 
 
+def _sign_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sign-key", type=Path, metavar="FILE", help="private key that signs the seed (PEM)")
+
+
 def _verbs_that_look(verbs: Verbs) -> None:
     verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
     verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 that Forja built")
@@ -125,6 +135,7 @@ def _verbs_that_look(verbs: Verbs) -> None:
     verify.add_argument(
         "--output", type=Path, help="folder for findings and report (default: NAME.verification)"
     )
+    _sign_key(verify)
     verify.add_argument("--control", action="append", metavar="ID", help="look at this one only")
     _firmware(verify)
     _lang(verify)
@@ -193,6 +204,13 @@ def medium_verb(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def seed_verb(arguments: argparse.Namespace) -> int:
+    """`forja seed`: a seed for each site."""
+    for path in write_seeds(arguments.folder, arguments.sites, arguments.output, arguments.sign_key):
+        print(path)
+    return ExitCode.OK
+
+
 def plan_verb(arguments: argparse.Namespace) -> int:
     """`forja plan`: the plan as JSON on standard output."""
     print(_plan_of(arguments).model_dump_json(indent=2))
@@ -240,6 +258,7 @@ def verify_verb(arguments: argparse.Namespace) -> int:
         firmware=FirmwareKind(arguments.firmware),
         lang=arguments.lang,
         controls=arguments.control or (),
+        sign_key=arguments.sign_key,
     )
     _show_sums(plan, findings)
     print(
@@ -375,8 +394,12 @@ def _request(parser: argparse.ArgumentParser, *, medium: bool = False, image: bo
         ways = [way.value for way in MediumWay]
         parser.add_argument("--signatures", type=Path, help="folder of ClamAV's main.cvd and daily.cvd")
         parser.add_argument("--trim", action="store_true", help="leave out the packages that are not needed")
+        parser.add_argument(
+            "--closed", action="store_true", help="an image that knows no server until a seed makes one of it"
+        )
         parser.add_argument("--medium-with", choices=ways, help="what writes the medium (default: xorriso)")
     if image:
+        _sign_key(parser)
         _firmware(parser)
         _lang(parser)
         parser.add_argument(
@@ -436,6 +459,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             {
                 "signatures": arguments.signatures,
                 "trim": arguments.trim,
+                "closed": arguments.closed,
                 "medium_way": arguments.medium_with and MediumWay(arguments.medium_with),
             }
             if medium
@@ -445,6 +469,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             {
                 "firmware": FirmwareKind(arguments.firmware),
                 "lang": arguments.lang,
+                "sign_key": arguments.sign_key,
                 "image_way": ImageWay(arguments.image_with),
                 "resources": Resources(arguments.memory, arguments.cpus, arguments.hours),
             }

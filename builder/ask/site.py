@@ -269,7 +269,7 @@ class DiskEncryptionSettings(Frozen):
 
 
 class SeedSettings(Frozen):
-    """`[seed]`: whose seeds a closed image takes; without a key, anybody's who may put a CD into the machine."""
+    """`[seed]`: whose seeds a closed image takes; with no key, anybody's who may put a CD into the machine."""
 
     key: Path | None = None
 
@@ -329,7 +329,7 @@ SERVERS_OWN = (
     *("admin.networks", "mail.", "tls.", "dkim.", "logs.server", "logs.name", "logs.ca"),
     *("logs.certificate", "logs.key"),
 )
-"""Keys (those that end in a dot: with all below them) whose values a seed brings; and each role's ssh_keys."""
+"""Keys (those that end in a dot: all below them) whose values a seed brings; and each role's ssh_keys."""
 
 
 def without_server(site: Site) -> Site:

@@ -40,7 +40,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the seed's table: what is made at `path`; `content` None: nothing, b"" with `folder`: a folder."""
+    """A line of the seed's table: what is at `path` afterwards; nothing when `content` is None."""
 
     path: str
     mode: str
@@ -57,12 +57,15 @@ def read_image(plan: Plan, overlay: Path) -> Image:
     """
     if not plan.closed:
         raise BadInput(
-            f"{plan.name} holds its server's values, and takes no seed", hint="build it with --closed (CLOSED=1)"
+            f"{plan.name} holds its server's values, and takes no seed",
+            hint="build it with --closed (CLOSED=1)",
         )
     try:
         with tarfile.open(overlay) as archive:
             files = {
-                f"/{info.name}": file.read() for info in archive if (file := archive.extractfile(info)) is not None
+                f"/{info.name}": file.read()
+                for info in archive
+                if (file := archive.extractfile(info)) is not None
             }
         identity, seedable = files[IDENTITY].decode().strip(), files[SEEDABLE].decode().split()
     except (OSError, tarfile.TarError, KeyError) as error:
@@ -86,7 +89,7 @@ def plan_server(image: Image, site: Path) -> Plan:
     """Return the plan of the server that a site file describes, made of a closed image.
 
     Raises:
-        BadInput: the file is wrong, or differs from the image in what a seed can't change; all keys are named.
+        BadInput: the file is wrong, or differs from the image in what a seed can't change (all keys named).
     """
     wishes = read_site(site)
     try:
@@ -108,7 +111,7 @@ def plan_site(image: Image, wishes: Site) -> Plan:
 
 
 def write_seed(image: Image, server: Plan, path: Path, sign: Sign | None = None) -> Path:
-    """Write the seed that makes `server` of `image` to `path`, mode 0600; the same server gives the same bytes.
+    """Write the seed that makes `server` of `image` to `path`, mode 0600; the same server, the same bytes.
 
     Args:
         server: of `plan_server`.
@@ -142,7 +145,9 @@ def pack_seed(image: Image, server: Plan) -> dict[str, bytes]:
             files[source.upper()] = row.content
         lines.append("\t".join((row.mode, row.owner, source, row.path)))
     files[TABLE] = ("\n".join(lines) + "\n").encode()
-    sums = (f"{hashlib.sha256(content).hexdigest()}  {name.lower()}\n" for name, content in sorted(files.items()))
+    sums = (
+        f"{hashlib.sha256(content).hexdigest()}  {name.lower()}\n" for name, content in sorted(files.items())
+    )
     files[SUMS] = "".join(sums).encode()
     return files
 
@@ -190,9 +195,17 @@ def signer(key: Path) -> Sign:
     def sign(content: bytes) -> bytes:
         with scratch(SCRATCH, "semilla") as folder:
             (folder / "sums").write_bytes(content)
-            argv = ["openssl", "dgst", "-sha384", "-sign", key, "-out", folder / "signature", folder / "sums"]
+            argv: list[str | Path] = [
+                "openssl",
+                "dgst",
+                "-sha384",
+                "-sign",
+                key,
+                "-out",
+                folder / "signature",
+                folder / "sums",
+            ]
             run(argv, doing=f"sign the seed with {key}")
             return (folder / "signature").read_bytes()
 
     return sign
-

@@ -94,6 +94,7 @@ def boot_guest(
     machine = describe_machine(firmware, work, serial)
     more = [
         *("-drive", f"file={throwaway.disk},format=qcow2,if=virtio,cache=unsafe"),
+        *(("-drive", f"file={seed},format=raw,media=cdrom,readonly=on") if (seed := throwaway.seed) else ()),
         *("-netdev", network_option(plan)),
         *("-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"),
         *("-display", "none"),
