@@ -20,7 +20,7 @@ from builder.ask.marks import read_marks
 from builder.ask.plan import Plan, make_plan, read_draft
 from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
-from builder.fleet import kickstarts_of, write_fleet
+from builder.fleet import kickstarts_of, seeds_of, write_fleet
 from builder.make.archive import write_archive
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
@@ -106,8 +106,10 @@ def _verbs_that_make(verbs: Verbs) -> None:
     _request(medium, medium=True)
     seed = _verb(verbs, "seed", seed_verb, "the CD that makes a server of a closed image, one a site file")
     seed.add_argument("folder", type=Path, metavar="FOLDER", help="the closed image's: its plan and overlay")
-    seed.add_argument("sites", type=Path, nargs="+", metavar="SITE", help="a server's TOML file")
-    seed.add_argument("--output", type=Path, default=Path(), help="folder of the seeds (default: here)")
+    seed.add_argument("sites", type=Path, nargs="*", metavar="SITE", help="a server's TOML file")
+    seed.add_argument("--output", type=Path, help="folder of the seeds (default: here; a fleet's: a new one)")
+    seed.add_argument("--site", type=Path, help="the TOML file below the fleet (default: the example)")
+    _fleet(seed)
     _sign_key(seed)
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
     _draft(plan)
@@ -205,8 +207,16 @@ def medium_verb(arguments: argparse.Namespace) -> int:
 
 
 def seed_verb(arguments: argparse.Namespace) -> int:
-    """`forja seed`: a seed for each site."""
-    for path in write_seeds(arguments.folder, arguments.sites, arguments.output, arguments.sign_key):
+    """`forja seed`: a seed for each site, or those of a fleet."""
+    if (arguments.fleet is None) == (not arguments.sites) or (arguments.site and not arguments.fleet):
+        raise BadInput("forja seed needs a SITE or more, or --fleet CSV (with --site FILE), and not both")
+    if arguments.fleet is not None:
+        fleet = read_fleet(arguments.fleet, arguments.site)
+        print(write_fleet(fleet, seeds_of(arguments.folder, arguments.sign_key), arguments.output))
+        return ExitCode.OK
+    for path in write_seeds(
+        arguments.folder, arguments.sites, arguments.output or Path(), arguments.sign_key
+    ):
         print(path)
     return ExitCode.OK
 
@@ -222,7 +232,7 @@ def kickstart_verb(arguments: argparse.Namespace) -> int:
     if arguments.fleet is not None:
         fleet = read_fleet(arguments.fleet, arguments.site)
         kind = kickstarts_of(read_draft(arguments.profile, arguments.platform))
-        print(write_fleet(fleet, kind, arguments.output or Path(f"{arguments.profile}.kickstarts")))
+        print(write_fleet(fleet, kind, arguments.output))
         return ExitCode.OK
     plan = _plan_of(arguments)
     print(write_kickstart(plan, arguments.output or Path(f"{plan.profile.name}.ks")))

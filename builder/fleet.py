@@ -13,13 +13,17 @@ from builder.ask.fleet import Fleet, Problem, Server
 from builder.ask.plan import Draft
 from builder.ask.site import Site
 from builder.make.kickstart import write_kickstart
-from builder.make.seed import Image, Sign, plan_site, write_seed
+from builder.make.seed import SUFFIX, plan_site, read_image, signer, write_seed
+from builder.room import Room
 from builder.tools.console import say, show_progress, step
 from builder.tools.errors import BadInput, ForjaError
-from builder.tools.files import finished, require_space, scratch, sha256
+from builder.tools.files import require_space, scratch, sha256
 from builder.tools.parallel import processes_for, spread
 
 INDEX = "index.csv"
+"""Name, address, file and SHA-256 of each server."""
+MACHINES = "machines.csv"
+"""What packer/New-ForjaVM.ps1 takes as -Csv; people add its other columns."""
 SHOWN = 50
 """Problems that are shown; of the others, how many there are."""
 
@@ -37,13 +41,18 @@ class Kind:
     """Bytes of one at the most, for the space on the disk that is asked for."""
     write: Callable[[Site, Path], object]
     """Write the file of a server; raises ForjaError."""
+    output: Path
+    """The folder, where the person names none."""
+    machines: bool = False
+    """Whether a list of them for packer/New-ForjaVM.ps1 is written too."""
 
 
 @dataclass(frozen=True)
 class Made:
     """The file of a server, in the folder of the fleet."""
 
-    site: Site
+    host: str
+    address: str
     name: str
     digest: str
 
@@ -54,26 +63,34 @@ def kickstarts_of(draft: Draft) -> Kind:
     def write(site: Site, path: Path) -> None:
         write_kickstart(draft.plan(site), path)
 
-    return Kind("kickstarts", "Kickstart", ".ks", 2**16, write)
+    return Kind("kickstarts", "Kickstart", ".ks", 2**16, write, Path(f"{draft.profile.name}.kickstarts"))
 
 
-def seeds_of(image: Image, sign: Sign | None) -> Kind:
-    """Return the kind that is a seed a server, for a closed image; `sign` signs each."""
+def seeds_of(folder: Path, sign_key: Path | None) -> Kind:
+    """Return the kind that is a seed a server, for the closed image in a folder; the key signs each.
+
+    Raises:
+        BadInput: there is no closed image, or no such key.
+    """
+    room = Room.at(folder)
+    image = read_image(room.plan, room.path("overlay"))
+    sign = None if sign_key is None else signer(sign_key)
 
     def write(site: Site, path: Path) -> None:
         write_seed(image, plan_site(image, site), path, sign)
 
-    return Kind("seeds", "Seed", ".semilla.iso", 2**20, write)
+    return Kind("seeds", "Seed", SUFFIX, 2**20, write, Path(f"{room.plan.name}.semillas"), machines=True)
 
 
-def write_fleet(fleet: Fleet, kind: Kind, folder: Path) -> Path:
-    """Write a file for each server and the index into a new folder; return the index.
+def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
+    """Write a file for each server and the index into a new folder (`kind.output` if None); return the index.
 
     All is made in a folder beside it that takes its name at the end: it is whole or not there.
 
     Raises:
         BadInput: a line of the table is wrong (all of them are named), or the folder is there and not empty.
     """
+    folder = folder or kind.output
     final = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is there already", hint="give another --output, or remove it")
@@ -84,12 +101,13 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path) -> Path:
         problems, made = list(fleet.problems), list[Made]()
 
         def make(server: Server) -> Made | Problem:
-            name = f"{server.site.host.name.lower()}{kind.suffix}"
+            host = server.site.host.name.lower()
+            name = f"{host}{kind.suffix}"
             try:
                 kind.write(server.site, work / name)
             except ForjaError as error:
                 return Problem(server.line, "", " ".join(str(error).split()))
-            return Made(server.site, name, sha256(work / name))
+            return Made(host, str(server.site.network.address.ip), name, sha256(work / name))
 
         # Closed before the folder goes: no worker writes into it any longer.
         with contextlib.closing(spread(make, servers)) as results:
@@ -100,7 +118,11 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path) -> Path:
                     made.append(result)
         if problems:
             raise _refusal(fleet, problems)
-        _write_index(kind, made, work / INDEX)
+        heads = ["Name", "Address", kind.column, "SHA256"]
+        rows = [[one.host, one.address, one.name, one.digest] for one in made]
+        _write_table(work / INDEX, heads, rows)
+        if kind.machines:
+            _write_table(work / MACHINES, ["Name", kind.column], [[row[0], row[2]] for row in rows])
         work.rename(final)
         seconds = time.monotonic() - began
         count = processes_for(len(servers))
@@ -123,11 +145,7 @@ def _refusal(fleet: Fleet, problems: Sequence[Problem]) -> BadInput:
     return BadInput(f"{where} can't be used", hint="nothing was written; correct what is named above")
 
 
-def _write_index(kind: Kind, made: Sequence[Made], path: Path) -> None:
-    with finished(path) as partial:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["Name", "Address", kind.column, "SHA256"])
-            for one in made:
-                rows.writerow([one.site.host.name.lower(), one.site.network.address.ip, one.name, one.digest])
-        partial.chmod(0o600)
+def _write_table(path: Path, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([heads, *rows])
+    path.chmod(0o600)

@@ -21,6 +21,7 @@ from builder.tools.templates import text_templates
 
 LABEL = "FORJA_SEMILLA"
 """By which the image finds its seed: of letters that every volume id may have."""
+SUFFIX = ".semilla.iso"
 FORMAT = 1
 TABLE, SUMS, SIGNATURE = "SEMILLA.TXT", "SUMAS.TXT", "FIRMA.BIN"
 SCRATCH = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
@@ -180,7 +181,7 @@ def list_rows(image: Image, server: Plan) -> list[Row]:
 
 def file_name(server: Plan) -> str:
     """Return the name of a server's seed."""
-    return f"{server.site.host.name}.semilla.iso"
+    return f"{server.site.host.name}{SUFFIX}"
 
 
 def signer(key: Path) -> Sign:

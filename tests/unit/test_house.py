@@ -10,7 +10,7 @@ import builder
 ROOT = Path(builder.__file__).parent
 MAY_IMPORT = {
     "cli": {"pipeline", "fleet", "request", "room", "doctor", "make", "ask", "tools"},
-    "fleet": {"make", "ask", "tools"},
+    "fleet": {"room", "make", "ask", "tools"},
     "pipeline": {"request", "room", "make", "ask", "tools"},
     "request": {"make", "ask", "tools", "lab"},
     "room": {"make", "ask", "tools"},
