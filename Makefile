@@ -5,7 +5,7 @@
 PROFILE ?= clasificado
 FORJA ?= .venv/bin/forja
 SETUP ?= builder/host/set-up.sh
-export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM CLOSED LOCKED SIGNATURES RUNS LOOK
+export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM CLOSED LOCKED SIGNATURES RUNS LOOK FLEET
 
 .DEFAULT_GOAL := help
 .PHONY: help image test test-without-machines test-machines test-mail check lint doctor bench setup clean distclean
@@ -63,9 +63,9 @@ lint:
 doctor: ## Say what this host has and lacks, each with its remedy (installs nothing)
 	@python=$$($(SETUP) --python) && "$$python" -m builder.doctor $${BUILD:+"$$BUILD"}
 
-bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes: a build's stages too; LOOK=folder: looking at one
+bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes, LOOK=folder, FLEET=yes: of a build, an image, a fleet
 	@$(SETUP) image lab test
-	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $${LOOK:+--look "$$LOOK"} \
+	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $${LOOK:+--look "$$LOOK"} $${FLEET:+--fleet} \
 		$(if $(IMAGE),--image "$$PROFILE" $(image_options))
 
 setup: ## Install the system packages and the virtual environment that all of this needs

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from builder.ask.fleet import Fleet, Problem, Server
 from builder.ask.plan import Draft
-from builder.ask.site import Site
+from builder.ask.site import EXAMPLE, Site
 from builder.make.kickstart import write_kickstart
 from builder.make.seed import SUFFIX, plan_site, read_image, signer, write_seed
 from builder.room import Room
-from builder.tools.console import say, show_progress, step
+from builder.tools.console import say, show_progress, step, warn
 from builder.tools.errors import BadInput, ForjaError
 from builder.tools.files import require_space, scratch, sha256
 from builder.tools.parallel import processes_for, spread
@@ -94,6 +94,8 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
     final = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is there already", hint="give another --output, or remove it")
+    if fleet.base == EXAMPLE:
+        warn(f"no --site was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for servers")
     servers = fleet.servers
     require_space(final.parent, len(servers) * kind.size, purpose=f"write {len(servers)} {kind.name}")
     began = time.monotonic()

@@ -20,6 +20,8 @@ import pytest
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
+from builder.ask.site import EXAMPLE
+
 from .conftest import REPOSITORY, Run, forja
 
 PATIENCE_SECONDS = 240
@@ -180,7 +182,7 @@ def test_one_processor_writes_the_same_bytes(fleet: Made, tmp_path: Path) -> Non
 
 def test_a_server_of_a_fleet_has_the_kickstart_that_it_has_alone(fleet: Made, tmp_path: Path) -> None:
     name, asked = list(fleet.asked.items())[7]
-    site = (REPOSITORY / "kickstarts" / "sites" / "ejemplo.toml").read_text(encoding="utf-8")
+    site = EXAMPLE.read_text(encoding="utf-8")
     for old, new in (
         ('name = "relay.ejemplo.es"', f'name = "{name}"'),
         ('address = "10.20.30.10/24"', f'address = "{asked.address}/24"'),
