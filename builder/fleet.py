@@ -16,7 +16,7 @@ from builder.make.kickstart import write_kickstart
 from builder.make.seed import SUFFIX, plan_site, read_image, signer, write_seed
 from builder.room import Room
 from builder.tools.console import say, show_progress, step, warn
-from builder.tools.errors import BadInput, ForjaError
+from builder.tools.errors import BadInput, StageFailed
 from builder.tools.files import require_space, scratch, sha256
 from builder.tools.parallel import processes_for, spread
 
@@ -89,6 +89,7 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
 
     Raises:
         BadInput: a line of the table is wrong (all of them are named), or the folder is there and not empty.
+        StageFailed: a file could not be made; the message names the line.
     """
     folder = folder or kind.output
     final = folder.resolve()
@@ -107,8 +108,12 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
             name = f"{host}{kind.suffix}"
             try:
                 kind.write(server.site, work / name)
-            except ForjaError as error:
+            except BadInput as error:
                 return Problem(server.line, "", " ".join(str(error).split()))
+            except StageFailed as error:
+                raise StageFailed(
+                    f"{fleet.table}: line {server.line}: {error.message}", hint="try that server alone"
+                ) from error
             return Made(host, str(server.site.network.address.ip), name, sha256(work / name))
 
         # Closed before the folder goes: no worker writes into it any longer.

@@ -325,3 +325,21 @@ def test_a_worker_that_is_killed_is_an_error_and_leaves_nothing(
     assert "Traceback" not in said
     assert "a process of ours was killed" in said.strip().splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["servidores.csv"]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="one processor: no workers")
+def test_killed_itself_it_leaves_nobody_running_and_no_final_folder(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    running.kill()
+    running.communicate(timeout=PATIENCE_SECONDS)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(running.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("workers are running still")
+    assert not (tmp_path / "out").exists()

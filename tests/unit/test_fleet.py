@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ import pytest
 from builder.ask.fleet import Fleet, columns, read_fleet
 from builder.ask.plan import read_draft
 from builder.ask.reading import REPOSITORY
-from builder.ask.site import EXAMPLE, read_site
+from builder.ask.site import EXAMPLE, Site, read_site
 from builder.fleet import INDEX, SHOWN, kickstarts_of, write_fleet
 from builder.tools import console, parallel
-from builder.tools.errors import BadInput
+from builder.tools.errors import BadInput, StageFailed
 from builder.tools.parallel import spread
 from tests.unit.test_docs import rows
 
@@ -295,6 +296,26 @@ def test_of_very_many_problems_the_first_are_shown(
     said = capsys.readouterr().err
     assert said.count(", host.name: ") == SHOWN
     assert "and 7 more" in said
+
+
+@pytest.mark.parametrize("processors", [1, 3])
+def test_a_file_that_can_not_be_made_ends_it_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int
+) -> None:
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(processors)))
+    lines = "".join(f"r{number}.ejemplo.es;10.1.{number}.5/24;10.1.{number}.1\n" for number in range(70))
+    fleet = read(tmp_path, f"{HEAD}\n{lines}")
+
+    def write(site: Site, path: Path) -> None:
+        path.write_text("x")
+        if site.host.name == "r40.ejemplo.es":
+            raise StageFailed("it is not valid", hint="a file that is gone")
+
+    kind = replace(kickstarts_of(read_draft("clasificado", "rhel-8.3")), write=write)
+    with pytest.raises(StageFailed) as caught:
+        write_fleet(fleet, kind, tmp_path / "out")
+    assert str(caught.value) == f"{fleet.table}: line 42: it is not valid; try that server alone"
+    assert [path.name for path in tmp_path.iterdir()] == [fleet.table.name]
 
 
 @pytest.mark.parametrize("processors", [1, 3])
