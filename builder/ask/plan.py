@@ -30,7 +30,7 @@ class Plan(Frozen):
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
     closed: bool = False
-    """Whether the image knows no server: it stays closed until a seed makes one of it (reference/seed.md)."""
+    """Whether the image knows no server: it stays closed until a seed makes one of it."""
 
     @property
     def name(self) -> str:
