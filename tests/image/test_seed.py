@@ -50,15 +50,16 @@ def other_seeds(identity: str) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def facts(plan: Plan, host: Any) -> dict[str, str]:
     identity = host.run("cat /usr/lib/forja/imagen").stdout.strip()
+    network = plan.platform.service("NetworkManager")
     questions = {
         "waiting": ". /usr/lib/forja/semilla.env; for f in $FORJA_WAITING; do echo ${f##*/}; done",
         "conditions": ". /usr/lib/forja/semilla.env; for f in $FORJA_WAITING; do u=${f##*/};"
-        " echo ${u%.d} $(systemctl cat ${u%.d} | grep -c '^ConditionPathExists=/var/lib/forja/semilla$'); done",
+        " echo ${u%.d} $(systemctl cat ${u%.d} | grep -cx 'Cond.*=/var/lib/forja/semilla'); done",
         "sockets": "ss -Hltnp",
         "mark": "stat -c '%a %U:%G' /var/lib/forja/semilla; cat /var/lib/forja/semilla",
         "name": "uname -n",
         "first": "systemctl show -p InactiveExitTimestampMonotonic -p Result -p ActiveState forja-semilla",
-        "network": f"systemctl show -p InactiveExitTimestampMonotonic {plan.platform.service('NetworkManager')}",
+        "network": f"systemctl show -p InactiveExitTimestampMonotonic {network}",
         "abrir": f"{PROGRAM} --abrir; echo rc=$?; ls /var/lib/forja",
         "left": "ls -d /run/forja-semilla; findmnt -t iso9660; find / -xdev -name '*.semilla';"
         " find /var/lib/forja -name 'semilla*' -printf '%f %m %u:%g\\n'",
@@ -68,10 +69,11 @@ def facts(plan: Plan, host: Any) -> dict[str, str]:
         packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
         mark = "echo 0 2026-01-01T00:00:00Z x > /var/lib/forja/semilla;" if name == "whole" else ""
         key = (
-            "openssl ecparam -name secp384r1 -genkey -noout | openssl ec -pubout -out /var/lib/forja/k 2>/dev/null;"
-            " mkdir -p /etc/forja; mount -t tmpfs tmpfs /etc/forja; cp /var/lib/forja/k /etc/forja/semilla.pem;"
+            "mkdir -p /etc/forja; mount -t tmpfs tmpfs /etc/forja;"
+            " openssl ecparam -name secp384r1 -genkey -noout"
+            " | openssl ec -pubout -out /etc/forja/semilla.pem 2> /dev/null;"
         )
-        # Without the organisation's key nobody's signature is asked for: here one is put for this one case.
+        # Without the organisation's key nobody's signature is asked for: here is one.
         key = key if name == "unsigned" else "[ ! -e /etc/forja ] || mount -t tmpfs tmpfs /etc/forja;"
         questions[name] = (
             f"echo {packed} | base64 -d | gzip -d > /root/otra.iso; d=$(losetup -r -f --show /root/otra.iso);"
@@ -83,7 +85,7 @@ def facts(plan: Plan, host: Any) -> dict[str, str]:
 
 @pytest.mark.control("RHEL-SEED-01")
 def test_what_speaks_waits_for_the_seed(facts: dict[str, str], plan: Plan, seen: Any) -> None:
-    """That nothing of it starts without one is seen where a closed image boots without one (tests/integration)."""
+    """That nothing of it starts without one is seen where a closed image boots (tests/integration)."""
     conditions = dict(line.split() for line in facts["conditions"].splitlines())
     seen(f"{len(conditions)} unidades esperan a la semilla / units wait for the seed: {' '.join(conditions)}")
     assert set(conditions.values()) == {"1"}
@@ -148,7 +150,7 @@ def test_the_door_is_shut(facts: dict[str, str], plan: Plan, seen: Any) -> None:
 
 @pytest.mark.control("RHEL-SEED-05")
 def test_nothing_of_it_is_left(facts: dict[str, str], seen: Any) -> None:
-    """The files themselves have their owners and modes, as every file of an overlay: other controls see to that."""
+    """The files themselves have owners and modes, as all files of overlays: other controls see to that."""
     left = [line for line in facts["left"].splitlines() if "cannot access" not in line]
     seen(left)
     assert sorted(left) == ["semilla 600 root:root", "semilla.lista 600 root:root"]

@@ -1,7 +1,8 @@
 """One image, many servers: a closed image, its seeds, and the image that was built for that server.
 
-Four boots: the closed image by itself (with the probe below, for it answers nobody), the server that a seed makes of that copy, the same after somebody put another server's seed in, and the
-image that has the same site's values from the kickstart.
+Four boots: the closed image by itself (with the probe below, for it answers nobody), the server that a seed
+makes of that copy, the same after somebody put another server's seed in, and the image that has the same
+site's values from the kickstart.
 """
 
 from __future__ import annotations
@@ -58,12 +59,13 @@ look() {{
     echo "== $1"
     ls /var/lib/forja
     echo name $(uname -n)
-    ip -brief -4 address | sed 's/^/address /'
+    ip -oneline -4 address | sed 's/^[0-9]*: */address /'
     ss -Hltun | sed 's/^/listens /'
     for unit in {units}; do echo unit $unit $(systemctl is-active $unit); done
     cat /etc/issue.d/* | sed 's/^/issue /'
 }}
 [ ! -e /var/lib/forja/semilla ] || exit 0
+systemctl stop serial-getty@ttyS0
 look without
 for bad in /root/semilla-*.iso; do
     drive=$(losetup -r -f --show $bad)
@@ -91,12 +93,12 @@ OWN = {
     r"/etc/(machine-id|ssh/ssh_host_.*)": "made by each machine",
     r"/etc/pki/tls/(private/forja-postfix\.key|certs/forja-postfix\.pem)": "made without [tls]",
     r"/etc/opendkim/(keys/forja\.private|registro-dns\.txt)": "made by each machine without [dkim] key",
-    r"/(etc/fstab|etc/lvm/.*|boot/.*|etc/aliases\.db)": "identities of the file systems, made at the installation",
-    r"/(etc/ld\.so\.cache|usr/lib/locale/.*|usr/share/mime/.*|etc/ssl/certs/.*)": "made by packages at the installation",
-    r"/etc/(shadow|gshadow|passwd|group|subuid|subgid)-": "the file before the last change: an order of steps",
+    r"/(etc/fstab|etc/lvm/.*|boot/.*|etc/aliases\.db)": "identities of the file systems",
+    r"/(etc/ld\.so\.cache|usr/lib/locale/.*|usr/share/mime/.*|etc/ssl/certs/.*)": "made by packages",
+    r"/etc/(shadow|gshadow|passwd|group|subuid|subgid)-": "before the last change",
     r"/etc/systemd/system/.*/05-forja-semilla\.conf": "what waits for the seed",
     r"/etc/systemd/system/[^/]+\.(service|timer|path)\.d": "the folder of the line above",
-    r"/etc/systemd/system-preset/00-forja\.preset|/usr/lib/forja/(entries\.tsv|platform\.env)": "name the overlay seed",
+    r"/etc/systemd/system-preset/00-forja\.preset|/usr/lib/forja/(entries\.tsv|platform\.env)": "name it",
     r"/etc/systemd/system/(sysinit\.target\.wants/)?forja-semilla\.service": "the overlay seed",
     r"/usr/lib/forja/(imagen|semilla\..*)|/usr/libexec/forja/semilla": "the overlay seed",
     r"/etc/issue\.d|/etc/forja": "where a closed image says that it is closed; where the key for seeds is",
@@ -182,7 +184,7 @@ def without_seed(copy: Copy) -> str:
     console, seen = Console(serial), list[str]()
     deadline = time.monotonic() + BOOT_SECONDS[accelerator()]
     with start(argv, doing="boot it closed", log=copy.log, stdout_to_log=True, grace=0.0) as guest:
-        while END not in seen:
+        while not any(END in line for line in seen):
             assert guest.running(), seen[-5:]
             assert time.monotonic() < deadline, seen[-5:]
             seen += console.lines()
