@@ -30,7 +30,7 @@ class Plan(Frozen):
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
     closed: bool = False
-    """Whether the image knows no server: it stays closed until a seed makes one of it (reference/seed.md)."""
+    """Whether the image knows no server: it stays closed until a seed makes one of it."""
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class Plan(Frozen):
         for overlay in (*self.overlays, *self.left_out):
             if overlay.when and overlay.when != CLOSED and _has(site, overlay.when) != self.has(overlay.name):
                 raise BadInput(
-                    f"{overlay.when} is not as in the image, and the overlay '{overlay.name}' no seed's to bring",
+                    f"{overlay.when}: not as in the image, and no seed brings the overlay '{overlay.name}'",
                     hint="build an image for it",
                 )
         plan = self.model_copy(update={"site": site})

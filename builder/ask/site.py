@@ -269,7 +269,7 @@ class DiskEncryptionSettings(Frozen):
 
 
 class SeedSettings(Frozen):
-    """`[seed]`: whose seeds a closed image takes; with no key, anybody's who may put a CD into the machine."""
+    """`[seed]`: whose seeds a closed image takes; with no key, anybody's who may put in a CD."""
 
     key: Path | None = None
 
@@ -335,9 +335,10 @@ SERVERS_OWN = (
 def without_server(site: Site) -> Site:
     """Return a site with nothing in it that is a server's own: what a closed image is built with.
 
-    The keys of people stay in the record, which needs them, and are not put into the image.
+    Addresses are of RFC 5737, which nobody has. The keys of people stay in the record, which needs them, and
+    are not put into the image.
     """
-    nowhere, itself = IPv4Interface("192.0.2.2/24"), (IPv4Network("127.0.0.1/32"),)
+    nowhere, itself = IPv4Interface("192.0.2.2/24"), (IPv4Network("192.0.2.2/32"),)
     network = {"address": nowhere, "gateway": IPv4Address("192.0.2.1"), "dns": (IPv4Address("192.0.2.1"),)}
     return site.model_copy(
         update={

@@ -115,6 +115,7 @@ def verify_image(
             builder_version=__version__,
             system=system,
             postfix=postfix,
+            seeded=plan.site.host.name if seed else "",
         ),
         findings=findings,
     )
