@@ -5,7 +5,7 @@
 PROFILE ?= clasificado
 FORJA ?= .venv/bin/forja
 SETUP ?= builder/host/set-up.sh
-export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM LOCKED SIGNATURES RUNS LOOK
+export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM CLOSED LOCKED SIGNATURES RUNS LOOK FLEET
 
 .DEFAULT_GOAL := help
 .PHONY: help image test test-without-machines test-machines test-mail check lint doctor bench setup clean distclean
@@ -15,13 +15,13 @@ run = $(FORJA) $(1) || { code=$$?; \
 	echo "forja ended with exit code $$code (docs/reference/exit-codes.md says what it means)" >&2; exit $$code; }
 image_options = $${ISO:+--iso "$$ISO"} $${UPDATES:+--updates "$$UPDATES"} $${SITE:+--site "$$SITE"} \
 	$${FIRMWARE:+--firmware "$$FIRMWARE"} $${BUILD:+--build "$$BUILD"} $${LOCKED:+--locked "$$LOCKED"} \
-	$${SIGNATURES:+--signatures "$$SIGNATURES"} $${TRIM:+--trim}
+	$${SIGNATURES:+--signatures "$$SIGNATURES"} $${TRIM:+--trim} $${CLOSED:+--closed}
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Variables of make image: PROFILE=clasificado ISO=/path/rhel-8.3-x86_64-dvd.iso UPDATES=folder SITE=site.toml'
-	@echo '                         FIRMWARE=bios|uefi BUILD=folder LOCKED=packages.lock SIGNATURES=folder TRIM=1'
+	@echo '                         FIRMWARE=bios|uefi BUILD=folder LOCKED=packages.lock SIGNATURES=folder TRIM=1 CLOSED=1'
 	@echo 'Without ISO it builds a trial image: the laboratory.'
 
 image: ## Build and verify a golden image
@@ -64,9 +64,9 @@ lint:
 doctor: ## Say what this host has and lacks, each with its remedy (installs nothing)
 	@python=$$($(SETUP) --python) && "$$python" -m builder.doctor $${BUILD:+"$$BUILD"}
 
-bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes: a build's stages too; LOOK=folder: looking at one
+bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes, LOOK=folder, FLEET=yes: of a build, an image, a fleet
 	@$(SETUP) image lab test
-	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $${LOOK:+--look "$$LOOK"} \
+	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $${LOOK:+--look "$$LOOK"} $${FLEET:+--fleet} \
 		$(if $(IMAGE),--image "$$PROFILE" $(image_options))
 
 setup: ## Install the system packages and the virtual environment that all of this needs

@@ -15,10 +15,12 @@ from typing import TypeAlias
 from builder import __version__
 from builder.ask import catalogue, requirements
 from builder.ask.difference import compare_profiles
+from builder.ask.fleet import read_fleet
 from builder.ask.marks import read_marks
-from builder.ask.plan import Plan, make_plan
+from builder.ask.plan import Plan, make_plan, read_draft
 from builder.ask.profile import profile_names, read_profile
 from builder.doctor import run_doctor
+from builder.fleet import kickstarts_of, seeds_of, write_fleet
 from builder.make.archive import write_archive
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
@@ -42,6 +44,7 @@ from builder.pipeline import (
     make_medium_only,
     resolve_only,
     verify_again,
+    write_seeds,
 )
 from builder.request import Request, platform_of
 from builder.room import Room, read_findings, read_resolution
@@ -104,10 +107,18 @@ def _verbs_that_make(verbs: Verbs) -> None:
     medium.add_argument(
         "--hyperv", type=Path, metavar="FOLDER", help="also the folder that a Windows host builds from"
     )
+    seed = _verb(verbs, "seed", seed_verb, "the CD that makes a server of a closed image, one a site file")
+    seed.add_argument("folder", type=Path, metavar="FOLDER", help="the closed image's: its plan and overlay")
+    seed.add_argument("sites", type=Path, nargs="*", metavar="SITE", help="a server's TOML file")
+    seed.add_argument("--output", type=Path, help="folder of the seeds (default: here; a fleet's: a new one)")
+    seed.add_argument("--site", type=Path, help="the TOML file below the fleet (default: the example)")
+    _fleet(seed)
+    _sign_key(seed)
     plan = _verb(verbs, "plan", plan_verb, "profile, site and platform joined, as JSON")
     _draft(plan)
     kickstart = _verb(verbs, "kickstart", kickstart_verb, "the kickstart, checked as RHEL 8 reads it")
     _draft(kickstart, output=True)
+    _fleet(kickstart)
     overlay = _verb(verbs, "overlay", overlay_verb, "the overlay archive, or one for a server in use")
     _draft(overlay, output=True)
     overlay.add_argument("--archive", action="store_true", help="with a program that applies it to a server")
@@ -115,6 +126,10 @@ def _verbs_that_make(verbs: Verbs) -> None:
     signed.add_argument("--key", metavar="FINGERPRINT", help="the key that signs the archive")
     signed.add_argument("--unsigned", action="store_true", help="an archive that nobody signs")
     overlay.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
+
+
+def _sign_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sign-key", type=Path, metavar="FILE", help="private key that signs the seed (PEM)")
 
 
 def _verbs_that_look(verbs: Verbs) -> None:
@@ -125,6 +140,7 @@ def _verbs_that_look(verbs: Verbs) -> None:
     verify.add_argument(
         "--output", type=Path, help="folder for findings and report (default: NAME.verification)"
     )
+    _sign_key(verify)
     verify.add_argument("--control", action="append", metavar="ID", help="look at this one only")
     _firmware(verify)
     _lang(verify)
@@ -195,6 +211,21 @@ def medium_verb(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def seed_verb(arguments: argparse.Namespace) -> int:
+    """`forja seed`: a seed for each site, or those of a fleet."""
+    if (arguments.fleet is None) == (not arguments.sites) or (arguments.site and not arguments.fleet):
+        raise BadInput("forja seed needs a SITE or more, or --fleet CSV (with --site FILE), and not both")
+    if arguments.fleet is not None:
+        fleet = read_fleet(arguments.fleet, arguments.site)
+        print(write_fleet(fleet, seeds_of(arguments.folder, arguments.sign_key), arguments.output))
+        return ExitCode.OK
+    for path in write_seeds(
+        arguments.folder, arguments.sites, arguments.output or Path(), arguments.sign_key
+    ):
+        print(path)
+    return ExitCode.OK
+
+
 def plan_verb(arguments: argparse.Namespace) -> int:
     """`forja plan`: the plan as JSON on standard output."""
     print(_plan_of(arguments).model_dump_json(indent=2))
@@ -202,7 +233,12 @@ def plan_verb(arguments: argparse.Namespace) -> int:
 
 
 def kickstart_verb(arguments: argparse.Namespace) -> int:
-    """`forja kickstart`: the kickstart alone."""
+    """`forja kickstart`: the kickstart alone, or those of a fleet."""
+    if arguments.fleet is not None:
+        fleet = read_fleet(arguments.fleet, arguments.site)
+        kind = kickstarts_of(read_draft(arguments.profile, arguments.platform))
+        print(write_fleet(fleet, kind, arguments.output))
+        return ExitCode.OK
     plan = _plan_of(arguments)
     print(write_kickstart(plan, arguments.output or Path(f"{plan.profile.name}.ks")))
     return ExitCode.OK
@@ -237,6 +273,7 @@ def verify_verb(arguments: argparse.Namespace) -> int:
         firmware=FirmwareKind(arguments.firmware),
         lang=arguments.lang,
         controls=arguments.control or (),
+        sign_key=arguments.sign_key,
     )
     _show_sums(plan, findings)
     print(
@@ -372,8 +409,12 @@ def _request(parser: argparse.ArgumentParser, *, medium: bool = False, image: bo
         ways = [way.value for way in MediumWay]
         parser.add_argument("--signatures", type=Path, help="folder of ClamAV's main.cvd and daily.cvd")
         parser.add_argument("--trim", action="store_true", help="leave out the packages that are not needed")
+        parser.add_argument(
+            "--closed", action="store_true", help="an image that knows no server until a seed makes one of it"
+        )
         parser.add_argument("--medium-with", choices=ways, help="what writes the medium (default: xorriso)")
     if image:
+        _sign_key(parser)
         _firmware(parser)
         _lang(parser)
         parser.add_argument(
@@ -393,6 +434,12 @@ def _draft(parser: argparse.ArgumentParser, *, output: bool = False) -> None:
     parser.add_argument("--platform", default="rhel-8.3", help="rhel-8.3 (default) or laboratorio")
     if output:
         parser.add_argument("--output", type=Path, help="file to write")
+
+
+def _fleet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fleet", type=Path, metavar="CSV", help="table with a line for each server; OUTPUT is a folder then"
+    )
 
 
 def _folders(parser: argparse.ArgumentParser) -> None:
@@ -427,6 +474,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             {
                 "signatures": arguments.signatures,
                 "trim": arguments.trim,
+                "closed": arguments.closed,
                 "medium_way": arguments.medium_with and MediumWay(arguments.medium_with),
             }
             if medium
@@ -436,6 +484,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             {
                 "firmware": FirmwareKind(arguments.firmware),
                 "lang": arguments.lang,
+                "sign_key": arguments.sign_key,
                 "image_way": ImageWay(arguments.image_with),
                 "resources": Resources(arguments.memory, arguments.cpus, arguments.hours),
             }

@@ -7,7 +7,7 @@ not made again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from builder.ask.plan import Plan
@@ -30,7 +30,8 @@ from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_ke
 from builder.make.report import write_reports
 from builder.make.report.comparison import Comparison
 from builder.make.resolution import Resolution
-from builder.make.verification import TESTS, verify_image
+from builder.make.seed import file_name, plan_server, read_image, signer, write_seed
+from builder.make.verification import TESTS, Seeder, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
 from builder.room import Room, fresh, read_findings, read_plan, read_resolution
 from builder.tools import vhdx
@@ -48,10 +49,9 @@ def make_golden_image(request: Request) -> tuple[Room, Findings]:
     Raises:
         ForjaError: a stage could not be done; the message says which and why.
     """
-    plan, original = settle_plan(request)
-    room = Room(request.build.resolve() / plan.name, plan)
+    room, server, original = settle_room(request)
     with hold(room.folder):
-        prepare_medium(request, room, original)
+        prepare_medium(request, room, server, original)
         install_image(request, room)
         derive_vhdx(room)
         define_domain(room)
@@ -70,6 +70,7 @@ def verify_again(
     firmware: FirmwareKind,
     lang: str,
     controls: Sequence[str] = (),
+    sign_key: Path | None = None,
 ) -> tuple[Plan, Findings, Path]:
     """Verify an image that was built before; its plan, packages and medium are looked for beside it.
 
@@ -79,6 +80,7 @@ def verify_again(
     Args:
         controls: the controls to look at; all when there are none. The report then says of the others that
             they were not verified.
+        sign_key: signs the seed of the copy, where a closed image takes signed ones only.
 
     Raises:
         BadInput: image, plan, packages or medium is not there, or the plan has no such control.
@@ -93,10 +95,12 @@ def verify_again(
         if not path.is_file():
             raise BadInput(f"the {what} {path} does not exist", hint="give it with --medium or as IMAGE")
     folder = (output or image.with_suffix(".verification")).resolve()
+    room = Room(image.parent, plan)
+    seed = make_seeder(room, sign_key)
     with hold(folder), step("Verification"):
         logs = folder / "logs"
         findings = verify_image(
-            plan,
+            room.server,
             resolution,
             image,
             medium.resolve(),
@@ -104,6 +108,7 @@ def verify_again(
             firmware=firmware,
             logs=logs,
             controls=controls,
+            seed=seed,
         )
         write_reports(plan, findings, resolution, folder, langs=[lang])
     return plan, findings, folder
@@ -117,41 +122,52 @@ def make_medium_only(request: Request, hyperv: Path | None = None) -> Room:
     """
     if hyperv is not None:
         check_place(hyperv)
-    plan, original = settle_plan(request)
-    room = Room(request.build.resolve() / plan.name, plan)
+    room, server, original = settle_room(request)
     with hold(room.folder):
-        prepare_medium(request, room, original)
+        prepare_medium(request, room, server, original)
         if hyperv is not None:
             with step("Folder for Hyper-V"):
-                write_build_folder(plan, room.path("medium"), hyperv.absolute())
+                write_build_folder(room.plan, room.path("medium"), hyperv.absolute())
     return room
 
 
 def resolve_only(request: Request) -> tuple[Room, Resolution]:
     """Go the way as far as the packages."""
-    plan, original = settle_plan(request)
-    room = Room(request.build.resolve() / plan.name, plan)
+    room, server, original = settle_room(request)
     with hold(room.folder):
-        record_plan(room)
+        record_plan(room, server)
         return room, resolve(request, room, original)
 
 
-def prepare_medium(request: Request, room: Room, original: Original) -> None:
+def settle_room(request: Request) -> tuple[Room, Plan, Original]:
+    """Return the image's room, the plan of the server that it is verified as, and the DVD."""
+    server, original = settle_plan(request)
+    plan = server.without_server if request.closed else server
+    return Room(request.build.resolve() / plan.name, plan), server, original
+
+
+def prepare_medium(request: Request, room: Room, server: Plan, original: Original) -> None:
     """Go from the plan to the medium."""
-    record_plan(room)
+    record_plan(room, server)
     resolve(request, room, original)
     render_kickstart(room)
     pack_overlay(room)
     write_medium(request, room, original)
 
 
-def record_plan(room: Room) -> None:
-    """Write `plan.json`: nothing after it reads a profile, a site or a platform."""
-    text = room.plan.model_dump_json(indent=2) + "\n"
-    path = room.path("plan")
-    if not path.exists() or path.read_text() != text:
+def record_plan(room: Room, server: Plan) -> None:
+    """Write `plan.json`: nothing after it reads a profile, a site or a platform.
+
+    And of a closed image `server.json`: what a copy of it is made to be when it is verified.
+    """
+    texts = {
+        room.folder / name: f"{plan.model_dump_json(indent=2)}\n"
+        for name, plan in zip(room.memory.stages["plan"], (room.plan, server), strict=False)
+    }
+    if any(not path.exists() or path.read_text() != text for path, text in texts.items()):
         room.memory.begin("plan")
-        write_text(path, text, 0o600)
+        for path, text in texts.items():
+            write_text(path, text, 0o600)
 
 
 def resolve(request: Request, room: Room, original: Original) -> Resolution:
@@ -299,7 +315,7 @@ def verify(request: Request, room: Room) -> Findings:
     """Look at every control on a throwaway copy of the image."""
     inputs = {
         "image": sha256(room.path("image")),
-        "plan": sha256(room.path("plan")),
+        "plan": digest_of_files([room.folder / name for name in room.memory.stages["plan"]]),
         "packages": sha256(room.path("packages")),
         "firmware": request.firmware,
         "how": digest_of_files([*TESTS.glob("*.py"), *Path(medium_stage.__file__).parents[1].rglob("*.py")]),
@@ -310,17 +326,59 @@ def verify(request: Request, room: Room) -> Findings:
             return read_findings(room.path("verification"))
         room.memory.begin("verification")
         findings = verify_image(
-            room.plan,
+            room.server,
             read_resolution(room.path("packages")),
             room.path("image"),
             room.path("medium"),
             room.folder,
             firmware=request.firmware,
             logs=room.logs,
+            seed=make_seeder(room, request.sign_key),
         )
         if not findings.sums(room.plan.controls)[Verdict.FAILS]:
             room.memory.finish("verification", inputs)
         return findings
+
+
+def make_seeder(room: Room, sign_key: Path | None) -> Seeder | None:
+    """Return what makes a copy of a closed image the server of `server.json`; nothing for another image.
+
+    Raises:
+        BadInput: as `read_image`.
+    """
+    if not room.plan.closed:
+        return None
+    image, server = read_image(room.plan, room.path("overlay")), room.server
+    sign = None if sign_key is None else signer(sign_key)
+
+    def seed(public_key: str, path: Path) -> Path:
+        keys = (*server.site.admin.ssh_keys, public_key)
+        admin = server.site.admin.model_copy(update={"ssh_keys": keys})
+        site = server.site.model_copy(update={"admin": admin})
+        return write_seed(image, server.model_copy(update={"site": site}), path, sign)
+
+    return seed
+
+
+def write_seeds(folder: Path, sites: Sequence[Path], output: Path, sign_key: Path | None) -> Iterator[Path]:
+    """Write the seed of each site's server for the closed image in `folder`, and give its path.
+
+    All sites are checked before the first seed is written.
+
+    Raises:
+        BadInput: there is no closed image, a site is wrong or is no server of it, or two have one name.
+    """
+    room = Room.at(folder)
+    image = read_image(room.plan, room.path("overlay"))
+    sign = None if sign_key is None else signer(sign_key)
+    servers: dict[str, tuple[Path, Plan]] = {}
+    for site in sites:
+        server = plan_server(image, site)
+        other, _ = servers.setdefault(file_name(server), (site, server))
+        if other is not site:
+            raise BadInput(f"{other} and {site} both name the server {server.site.host.name}")
+    for name, (_, server) in servers.items():
+        yield write_seed(image, server, output / name, sign)
 
 
 def report(request: Request, room: Room, findings: Findings) -> None:

@@ -38,6 +38,8 @@ class Request:
     locked: Path | None = None
     signatures: Path | None = None
     trim: bool = False
+    closed: bool = False
+    sign_key: Path | None = None
     medium_way: MediumWay | None = None
     image_way: ImageWay = ImageWay.PACKER
     build: Path = Path("build")
@@ -48,11 +50,19 @@ class Request:
 
 
 def settle_plan(request: Request) -> tuple[Plan, Original]:
-    """Find the medium to install from, the platform that it is of, and the plan for both."""
+    """Find the medium to install from, the platform that it is of, and the plan for both.
+
+    Of a closed image it is the plan of the site's server: the image's own is its `without_server`.
+    """
     with step("Plan"):
         # Everything that the person wrote is checked before the first minute is spent on a medium.
         name = LABORATORY if request.iso is None else None
-        draft = make_plan(request.profile, request.site, name or platform_names()[0])
+        draft = make_plan(request.profile, request.site, name or platform_names()[0], closed=request.closed)
+        if request.closed and draft.site.seed.key is not None and request.sign_key is None:
+            raise BadInput(
+                "the site has seed.key: its image can be verified with a signed seed only",
+                hint="--sign-key FILE",
+            )
         if request.signatures is not None:
             check_signatures(request.signatures, draft)
         if request.updates is not None and request.iso is None:
@@ -65,7 +75,9 @@ def settle_plan(request: Request) -> tuple[Plan, Original]:
             return draft, inspect_medium(find_laboratory_dvd(request))
         original = inspect_medium(request.iso)
         updates = request.updates is not None
-        plan = make_plan(request.profile, request.site, platform_of(original), updates=updates)
+        plan = make_plan(
+            request.profile, request.site, platform_of(original), updates=updates, closed=request.closed
+        )
         check_medium(original)
         if request.site is None:
             say(f"no SITE was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for a server")

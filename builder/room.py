@@ -37,7 +37,7 @@ class Room:
         return Memory(
             self.folder,
             {
-                "plan": ["plan.json"],
+                "plan": ["plan.json", *(["server.json"] if self.plan.closed else [])],
                 "packages": ["packages.json", "packages.lock"],
                 "kickstart": [f"{profile}.ks"],
                 "overlay": [f"{name}.overlay.tar"],
@@ -54,6 +54,15 @@ class Room:
     def path(self, stage: str) -> Path:
         """Return the (first) artefact of a stage."""
         return self.folder / self.memory.stages[stage][0]
+
+    @property
+    def server(self) -> Plan:
+        """The plan of the server that is verified: of a closed image, the one that a seed makes of a copy.
+
+        Raises:
+            BadInput: it is missing, or was written by another version of Forja.
+        """
+        return read_plan(self.folder / "server.json") if self.plan.closed else self.plan
 
     @property
     def logs(self) -> Path:

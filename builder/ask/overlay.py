@@ -48,7 +48,8 @@ class OverlayFile(Frozen):
     guide: tuple[str, ...]
     requires: tuple[str, ...] = ()
     when: str | None = Field(default=None, pattern=r"^[a-z_]+(\.[a-z_]+)?$")
-    """Key of the site (`fips`) that switches it on; without it, a profile that names it goes without."""
+    """Key of the site (`fips`) that switches it on; without it, a profile that names it goes without.
+    `closed`: it is for closed images only."""
     packages: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()

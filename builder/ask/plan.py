@@ -13,7 +13,7 @@ from builder.ask.overlay import Overlay, Port, read_overlay
 from builder.ask.platform import Platform, read_platform
 from builder.ask.profile import Profile, read_profile
 from builder.ask.reading import Bilingual, Frozen
-from builder.ask.site import Site, read_site
+from builder.ask.site import Site, read_site, without_server
 from builder.ask.words import Network
 from builder.tools.errors import BadInput
 
@@ -29,11 +29,34 @@ class Plan(Frozen):
     """Overlays that the profile names and the site does not switch on: their controls do not apply here."""
     updates: bool = False
     """Whether the medium holds a repository of RPMs that the DVD lacks."""
+    closed: bool = False
+    """Whether the image knows no server: it stays closed until a seed makes one of it."""
 
     @property
     def name(self) -> str:
-        """Name of the image: profile and platform."""
-        return f"{self.profile.name}-{self.platform.name}"
+        """Name of the image: profile and platform, and whether it is closed."""
+        return f"{self.profile.name}-{self.platform.name}{'-cerrada' if self.closed else ''}"
+
+    @property
+    def without_server(self) -> Plan:
+        """The plan of the closed image itself: nothing in it is a server's own."""
+        return self.model_copy(update={"site": without_server(self.site)})
+
+    def for_server(self, site: Site) -> Plan:
+        """Return the plan of a server that a seed makes of this closed image.
+
+        Raises:
+            BadInput: the site switches an overlay on or off, or asks for what the profile lacks.
+        """
+        for overlay in (*self.overlays, *self.left_out):
+            if overlay.when and overlay.when != CLOSED and _has(site, overlay.when) != self.has(overlay.name):
+                raise BadInput(
+                    f"{overlay.when}: not as in the image, and no seed brings the overlay '{overlay.name}'",
+                    hint="build an image for it",
+                )
+        plan = self.model_copy(update={"site": site})
+        _check_site(plan)
+        return plan
 
     @property
     def packages(self) -> list[str]:
@@ -101,25 +124,70 @@ class Plan(Frozen):
         }[port.reached_from]
 
 
-def make_plan(profile: str, site: Path | None, platform: str, *, updates: bool = False) -> Plan:
-    """Join a profile, a site file (the example if None) and a platform; `updates` says if RPMs were brought.
+CLOSED = "closed"
+"""What an overlay of closed images names as its `when`: not the site but the person says so (`--closed`)."""
+
+
+class Draft(Frozen):
+    """A profile on a platform, read once: with the site of a server it becomes that server's plan."""
+
+    profile: Profile
+    platform: Platform
+    named: tuple[Overlay, ...]
+    """The overlays that the profile names, those included that a site may not switch on."""
+    updates: bool = False
+    closed: bool = False
+
+    def plan(self, site: Site) -> Plan:
+        """Return the plan for a site.
+
+        Raises:
+            BadInput: they don't fit together.
+        """
+        taken = {item.name: self._takes(item, site) for item in self.named}
+        plan = Plan(
+            profile=self.profile,
+            site=site,
+            platform=self.platform,
+            overlays=_in_order([item for item in self.named if taken[item.name]]),
+            left_out=tuple(_not_here(item) for item in self.named if not taken[item.name]),
+            updates=self.updates,
+            closed=self.closed,
+        )
+        _check(plan)
+        return plan
+
+    def _takes(self, overlay: Overlay, site: Site) -> bool:
+        if overlay.when is None:
+            return True
+        return self.closed if overlay.when == CLOSED else _has(site, overlay.when)
+
+
+def read_draft(profile: str, platform: str, *, updates: bool = False, closed: bool = False) -> Draft:
+    """Read a profile, a platform and the overlays that the profile names.
+
+    Args:
+        updates: whether RPMs were brought.
+        closed: whether it is a server that a seed makes of a closed image; that image's own plan is the
+            `without_server` of the plan that comes of this.
+
+    Raises:
+        BadInput: one of them is wrong.
+    """
+    asked = read_profile(profile)
+    named = tuple(read_overlay(name) for name in asked.overlays)
+    return Draft(profile=asked, platform=read_platform(platform), named=named, updates=updates, closed=closed)
+
+
+def make_plan(
+    profile: str, site: Path | None, platform: str, *, updates: bool = False, closed: bool = False
+) -> Plan:
+    """Join a profile, a site file (the example if None) and a platform; the rest as for `read_draft`.
 
     Raises:
         BadInput: one of them is wrong, or they don't fit together.
     """
-    asked, wishes = read_profile(profile), read_site(site)
-    named = [read_overlay(name) for name in asked.overlays]
-    taken = [item for item in named if item.when is None or _has(wishes, item.when)]
-    plan = Plan(
-        profile=asked,
-        site=wishes,
-        platform=read_platform(platform),
-        overlays=_in_order(taken),
-        left_out=tuple(_not_here(item) for item in named if item not in taken),
-        updates=updates,
-    )
-    _check(plan)
-    return plan
+    return read_draft(profile, platform, updates=updates, closed=closed).plan(read_site(site))
 
 
 NEEDED = {
@@ -138,6 +206,11 @@ def _not_here(overlay: Overlay) -> Overlay:
     reason = Bilingual(
         es=f"El archivo del sitio no tiene {overlay.when}.", en=f"The site file has no {overlay.when}."
     )
+    if overlay.when == CLOSED:
+        reason = Bilingual(
+            es="La imagen no es cerrada: lleva los valores de su servidor y no lee semillas.",
+            en="The image is not a closed one: it holds its server's values, and reads no seed.",
+        )
     changes = {"status": "not-applicable", "reason": reason}
     return overlay.model_copy(
         update={"controls": tuple(control.model_copy(update=changes) for control in overlay.controls)}

@@ -75,6 +75,8 @@ class Platform(Frozen):
     """RHEL unit -> unit here, without `.service`; without an entry, the same name; "": none."""
     relocate: dict[str, str] = {}
     """Prefix of a RHEL path -> prefix here."""
+    network_files: dict[str, str] = {}
+    """What the installer makes of the kickstart's network, for a seed to make: path here -> template."""
     not_shown: dict[str, Bilingual] = {}
     """What this platform can't show (selinux, rpm, ...) and why: such checks are *no verificado*."""
     needless_accounts: tuple[str, ...] = ()

@@ -82,7 +82,12 @@ def fill(model: type[ModelT], words: Mapping[str, Any], path: Path, *, what: str
 
 
 def explain(error: ValidationError) -> str:
-    """Return all problems of a validation in one line, each with its dotted key.
+    """Return all problems of a validation in one line, each with its dotted key."""
+    return "; ".join(f"{key}: {text}" for key, text in problems_of(error))
+
+
+def problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    """Return the dotted key and the text of each problem of a validation.
 
     The values themselves are not repeated: a site file holds password hashes.
     """
@@ -96,5 +101,5 @@ def explain(error: ValidationError) -> str:
             text = "is missing"
         else:
             text = item["msg"].removeprefix("Value error, ")
-        problems.append(f"{key}: {text}")
-    return "; ".join(problems)
+        problems.append((key, text))
+    return problems

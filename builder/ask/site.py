@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from builder.ask.reading import REPOSITORY, Frozen, read_toml
 from builder.ask.words import (
@@ -51,7 +53,8 @@ PersonName = Annotated[UserName, AfterValidator(_no_system_account)]
 class HostSettings(Frozen):
     """`[host]`: the name of the server (guide 6.4.1)."""
 
-    name: DomainName
+    name: Annotated[DomainName, Field(max_length=64)]
+    """Linux takes no longer one (hostname(7))."""
 
 
 class NetworkSettings(Frozen):
@@ -265,6 +268,12 @@ class DiskEncryptionSettings(Frozen):
     data_volumes: Literal["passphrase", "tpm"] | None = None
 
 
+class SeedSettings(Frozen):
+    """`[seed]`: whose seeds a closed image takes; with no key, anybody's who may put in a CD."""
+
+    key: Path | None = None
+
+
 class Site(Frozen):
     """What only the organisation knows. `source` is the folder that relative paths in the file start from."""
 
@@ -283,6 +292,7 @@ class Site(Frozen):
     updates: UpdateSettings = UpdateSettings()
     packages: PackageSettings = PackageSettings()
     disk_encryption: DiskEncryptionSettings = DiskEncryptionSettings()
+    seed: SeedSettings = SeedSettings()
     fips: bool = False
     """Whether the system runs in FIPS mode: from the installation on, or not at all."""
 
@@ -310,3 +320,96 @@ def read_site(path: Path | None) -> Site:
     """
     path = path or EXAMPLE
     return read_toml(path, Site, what="site", source=path.resolve().parent)
+
+
+NOBODY = "cerrado.invalid"
+"""The name of a server that is none (RFC 6761, 6.4)."""
+SERVERS_OWN = (
+    *("host.", "network.address", "network.gateway", "network.dns", "time.", "admin.ssh_keys"),
+    *("admin.networks", "mail.", "tls.", "dkim.", "logs.server", "logs.name", "logs.ca"),
+    *("logs.certificate", "logs.key"),
+)
+"""Keys (those that end in a dot: all below them) whose values a seed brings; and each role's ssh_keys."""
+
+
+def without_server(site: Site) -> Site:
+    """Return a site with nothing in it that is a server's own: what a closed image is built with.
+
+    Addresses are of RFC 5737, which nobody has. The keys of people stay in the record, which needs them, and
+    are not put into the image.
+    """
+    nowhere, itself = IPv4Interface("192.0.2.2/24"), (IPv4Network("192.0.2.2/32"),)
+    network = {"address": nowhere, "gateway": IPv4Address("192.0.2.1"), "dns": (IPv4Address("192.0.2.1"),)}
+    return site.model_copy(
+        update={
+            "host": HostSettings(name=NOBODY),
+            "network": site.network.model_copy(update=network),
+            "time": TimeSettings(),
+            "admin": site.admin.model_copy(update={"networks": itself}),
+            "mail": MailSettings(domain=NOBODY, relay_domains=(NOBODY,), networks=itself, peers=itself),
+            "tls": TlsSettings(),
+            "dkim": DkimSettings(),
+            "logs": LogSettings(port=site.logs.port),
+        }
+    )
+
+
+def other_server(site: Site) -> Site:
+    """Return a site all of whose server's own values are others than `without_server` gives it.
+
+    What is rendered otherwise for it is what a seed has to bring. It is nobody's, and never leaves here.
+    """
+    nobodys, elsewhere = "sonda.invalid", (IPv4Network("198.51.100.0/24"),)
+    network = {
+        "address": IPv4Interface("198.51.100.2/24"),
+        "gateway": IPv4Address("198.51.100.1"),
+        "dns": (IPv4Address("198.51.100.3"),),
+    }
+    file = Path("sonda")
+    mail = MailSettings(
+        domain=nobodys,
+        relay_domains=(nobodys, NOBODY),
+        networks=elsewhere,
+        peers=elsewhere,
+        submission=elsewhere,
+        relayhost=f"[{nobodys}]:25",
+        routes=(MailRoute(domain=nobodys, next_hop=f"[{nobodys}]:25"),),
+        dns_lists=(DnsList(zone=nobodys, weight=2),),
+        dns_lists_threshold=2,
+        message_limit_mib=1,
+    )
+    return site.model_copy(
+        update={
+            "host": HostSettings(name=nobodys),
+            "network": site.network.model_copy(update=network),
+            "time": TimeSettings(servers=(nobodys,)),
+            "admin": site.admin.model_copy(update={"networks": elsewhere}),
+            "mail": mail,
+            "tls": TlsSettings(certificate=file, key=file, ca=file),
+            "dkim": DkimSettings(selector="sonda", key=file),
+            "logs": LogSettings(
+                server=nobodys, port=site.logs.port, name=nobodys, ca=file, certificate=file, key=file
+            ),
+        }
+    )
+
+
+def image_keys(site: Site) -> dict[str, object]:
+    """Return what of a site is in an image and no seed's to change: dotted key -> value.
+
+    A path counts by its name: what lies there is compared as the file that it becomes.
+    """
+    found: dict[str, object] = {}
+
+    def walk(value: object, key: str) -> None:
+        if isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                walk(getattr(value, name), f"{key}.{name}" if key else name)
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for number, item in enumerate(value):
+                walk(item, f"{key}.{number}")
+        elif not key.startswith(SERVERS_OWN) and not re.fullmatch(r"roles\.\d+\.ssh_keys|source", key):
+            found[key] = value.name if isinstance(value, Path) else value
+
+    walk(site, "")
+    return {key: value for key, value in found.items() if value not in ((), None)}

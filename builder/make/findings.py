@@ -60,6 +60,8 @@ class Subject(Frozen):
     """PRETTY_NAME of the booted image."""
     postfix: str = ""
     """Package and version of Postfix as the image's own package manager names it."""
+    seeded: str = ""
+    """Of a closed image: the server that a seed made of the copy that was looked at."""
 
 
 class Findings(Frozen):

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from pathlib import Path
-
-from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
-from pykickstart.parser import KickstartParser
-from pykickstart.version import RHEL8, makeVersion
 
 from builder import __version__
 from builder.ask.plan import Plan
@@ -16,6 +10,7 @@ from builder.ask.profile import Mount
 from builder.ask.reading import REPOSITORY
 from builder.tools.errors import StageFailed
 from builder.tools.files import write_text
+from builder.tools.grammar import check_grammar
 from builder.tools.templates import text_templates
 
 FOLDER = REPOSITORY / "kickstarts"
@@ -65,16 +60,7 @@ def check_kickstart(text: str, storage: str) -> list[str]:
     """
     filled = storage.replace("@DISK@", "sda").replace("@SOURCE@", "cdrom")
     whole = text.replace(f"%include {STORAGE_FILE}\n", filled)
-    parser = KickstartParser(makeVersion(RHEL8), errorsAreFatal=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", KickstartParseWarning)
-        warnings.simplefilter("error", KickstartDeprecationWarning)
-        try:
-            parser.readKickstartFromString(whole)
-        except (KickstartError, KickstartParseWarning) as error:
-            return [re.sub(r"\s+", " ", str(error)).strip()]
-    return []
+    return check_grammar(whole)
 
 
 def fsoptions(mount: Mount) -> str:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import jinja2.meta
 
 from builder.ask.overlay import Entry, Overlay
 from builder.ask.plan import Plan
+from builder.ask.site import SERVERS_OWN, AdminSettings, Role, other_server
 from builder.tools.errors import BadInput, StageFailed
 from builder.tools.files import finished
 from builder.tools.templates import text_templates
 
 HOOKS = "/usr/lib/forja/apply.d"
 ENTRIES = "/usr/lib/forja/entries.tsv"
+SEEDABLE = "/usr/lib/forja/semilla.rutas"
+"""The list of all that a seed may bring to a closed image."""
+KEYS = "/authorized_keys"
+IDENTITY = "/usr/lib/forja/imagen"
+"""Which image a closed image is, for the seeds that are made for it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def collect_members(plan: Plan) -> list[Member]:
     table: list[str] = []
     for number, overlay in enumerate(plan.overlays):
         for entry in (*overlay.dirs, *overlay.files):
-            content = None if entry in overlay.dirs else _content(plan, overlay, entry)
+            content = None if entry in overlay.dirs else content_of(plan, overlay, entry)
             if content is None and entry not in overlay.dirs:
                 continue  # the site brings no such file
             target = plan.platform.path(entry.path)
@@ -73,10 +83,64 @@ def collect_members(plan: Plan) -> list[Member]:
             name = f"{HOOKS}/{number:02d}-{overlay.name}.sh"
             members.append(Member(name, 0o700, "root:root", overlay.hook.read_bytes()))
     members.append(Member(ENTRIES, 0o644, "root:root", "".join(sorted(table)).encode()))
+    if plan.closed:
+        paths = "".join(f"{path}\n" for path in sorted(list_seedable(plan)))
+        members.append(Member(SEEDABLE, 0o644, "root:root", paths.encode()))
+        members.append(Member(IDENTITY, 0o644, "root:root", f"{identity_of(members)}\n".encode()))
     return members
 
 
-def _content(plan: Plan, overlay: Overlay, entry: Entry) -> bytes | None:
+def list_seedable(plan: Plan) -> set[str]:
+    """Return the paths of all that a seed may bring to a closed image, and nothing else may be in it.
+
+    Files that come out otherwise for another server, those that a site brings for a server, the network's,
+    and the keys of people.
+    """
+    nobodys, others = plan.without_server, plan.model_copy(update={"site": other_server(plan.site)})
+    found = set(plan.platform.network_files)
+    for overlay in plan.overlays:
+        for entry in overlay.files:
+            if entry.site is not None:
+                differs = entry.site.startswith(SERVERS_OWN)
+            else:
+                differs = depends_on_site(overlay.source(entry)) and (
+                    content_of(nobodys, overlay, entry) != content_of(others, overlay, entry)
+                )
+            if differs:
+                found.add(plan.platform.path(entry.path))
+    return found | {f"/home/{person.user}/.ssh{name}" for person in people(plan) for name in ("", KEYS)}
+
+
+def people(plan: Plan) -> tuple[AdminSettings | Role, ...]:
+    """Return those whom the site lets in."""
+    return (plan.site.admin, *plan.site.roles)
+
+
+def identity_of(members: Iterable[Member]) -> str:
+    """Return what tells an image from all that are made of anything else: a SHA-256 of all members."""
+    digest = hashlib.sha256()
+    for member in sorted(members, key=lambda member: member.path):
+        content = "-" if member.content is None else hashlib.sha256(member.content).hexdigest()
+        digest.update(f"{member.mode:o} {member.owner} {content} {member.path}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def depends_on_site(source: Path) -> bool:
+    """Say whether what a template makes can be another for another site."""
+    if source.suffix != ".j2":
+        return False
+    tree = text_templates(source.parent).parse(source.read_text(encoding="utf-8"))
+    return bool(jinja2.meta.find_undeclared_variables(tree) & {"site", "plan"})
+
+
+def content_of(plan: Plan, overlay: Overlay, entry: Entry) -> bytes | None:
+    """Return the content of an overlay's file, or None when the site brings no such file.
+
+    Raises:
+        BadInput: a file that the site names can't be read.
+        StageFailed: a template can't be rendered.
+    """
     if entry.site is not None:
         section, _, key = entry.site.partition(".")
         brought: Path | None = getattr(getattr(plan.site, section), key)

@@ -9,7 +9,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BAR = 30
+"""Characters of a progress bar."""
+TERMINAL_SECONDS, PLAIN_SECONDS = 0.1, 5.0
+"""How often progress is shown: on a terminal, where the line is written over, and elsewhere."""
 
 _depth = 0
 
@@ -39,6 +47,32 @@ def step(title: str) -> Iterator[None]:
         raise
     _depth -= 1
     say(f"    done in {time.monotonic() - began:.1f} s")
+
+
+def show_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Give the items on, and show how many of `total` have come: a bar on a terminal, else a line at times.
+
+    Args:
+        what: the items are, in the plural ("seeds").
+    """
+    terminal = sys.stderr.isatty()
+    shown = time.monotonic()
+    try:
+        for number, item in enumerate(items, start=1):
+            now = time.monotonic()
+            if terminal and (now - shown >= TERMINAL_SECONDS or number == total):
+                bar = ("#" * (BAR * number // total)).ljust(BAR, "-")
+                sys.stderr.write(f"\r{'  ' * _depth}[{bar}] {number} of {total} {what}")
+                sys.stderr.flush()
+                shown = now
+            elif not terminal and now - shown >= PLAIN_SECONDS:
+                say(f"{number} of {total} {what}")
+                shown = now
+            yield item
+    finally:
+        if terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _styled(text: str, code: str) -> str:

@@ -207,7 +207,7 @@ def start(
             stdout=output,
             stderr=errors,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, and we run no threads
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl, and we run no threads
         )
         program = Program(popen, doing)
         try:
@@ -218,7 +218,8 @@ def start(
                 popen.stdout.close()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it ends; called in a child."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -12,7 +12,7 @@ import jinja2
 def text_templates(folder: Path) -> jinja2.Environment:
     """Return the templates of a folder: an unknown name is an error, tags leave no lines of their own.
 
-    A template is compiled again only when its file has changed.
+    Made once a folder: what it has compiled serves a whole fleet. A file that changes is read again.
     """
     return jinja2.Environment(  # noqa: S701 - no HTML, so nothing to escape
         loader=jinja2.FileSystemLoader(folder),

@@ -25,6 +25,7 @@ from tests.media.rhel83 import make_kit
 
 from . import table
 from .cases import Bench
+from .fleet import measure_fleet
 from .image import measure_image
 from .looking import measure_looking
 from .measure import CommandFailed
@@ -49,6 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--gib", type=float, default=8.5, help="their size")
     parser.add_argument("--keep", action="store_true", help="leave the DVD for the next time")
     parser.add_argument("--image", nargs=argparse.REMAINDER, help="time a build too: words of `forja image`")
+    parser.add_argument("--fleet", action="store_true", help="make kickstarts and seeds of a fleet, only")
     parser.add_argument("--look", type=Path, metavar="FOLDER", help="look at a built image in two ways, only")
     arguments = parser.parse_args(words)
     if arguments.packages < FEWEST:
@@ -78,10 +80,14 @@ def bench(folder: Path, arguments: argparse.Namespace) -> list[str]:
     if arguments.look is not None:
         with step("Looking"):
             return [*machine, "", *measure_looking(arguments.look, arguments.runs)]
+    with step("A fleet"):
+        fleet = [table.HEAD, *measure_fleet(folder, arguments.runs)]
+    if arguments.fleet:
+        return [*machine, "", *fleet]
     with step("The bench's DVD"):
         made = prepare(folder, arguments)
         size = made.iso.stat().st_size / GIB
-    lines = [*machine, f"DVD       {size:.1f} GiB, {arguments.packages} packages", "", table.HEAD]
+    lines = [*machine, f"DVD       {size:.1f} GiB, {arguments.packages} packages", "", *fleet, "", table.HEAD]
     with step("Reading"):
         lines += [*measure_reading(made, 2 * arguments.runs), "", table.HEAD]
     with step("Writing"):

@@ -9,7 +9,8 @@ import builder
 
 ROOT = Path(builder.__file__).parent
 MAY_IMPORT = {
-    "cli": {"pipeline", "request", "room", "doctor", "make", "ask", "tools"},
+    "cli": {"pipeline", "fleet", "request", "room", "doctor", "make", "ask", "tools"},
+    "fleet": {"room", "make", "ask", "tools"},
     "pipeline": {"request", "room", "make", "ask", "tools"},
     "request": {"make", "ask", "tools", "lab"},
     "room": {"make", "ask", "tools"},

@@ -101,7 +101,7 @@ def server() -> Plan:
         site = Path(folder, "site.toml")
         wish = '\n[disk_encryption]\ndata_volumes = "tpm"\n'
         site.write_text(EXAMPLE.read_text(encoding="utf-8") + wish, encoding="utf-8")
-        return make_plan("clasificado", site, "rhel-8.3")
+        return make_plan("clasificado", site, "rhel-8.3", closed=True)
 
 
 @cache
@@ -319,11 +319,13 @@ def test_orders_of_our_programs_exist() -> None:
     lines = [line for _, _, line in blocks("sistema", *ROLES)] + [text for _, text in inline()]
     seen = set()
     for line in lines:
-        for name, order in re.findall(r"/usr/libexec/forja/([\w-]+)(?: (\w+))?", line):
+        for name, order in re.findall(r"/usr/libexec/forja/([\w-]+)(?: (-{0,2}\w+))?", line):
             text = program(name)
             if name in ("cola", "cuarentena", "registro"):
                 assert order, line
                 assert re.search(rf"(?m)^ +{order}\b|  {order} ", text), line
+            elif name == "semilla":
+                assert not order or f"    {order})" in text, line
             elif name == "firmas":
                 assert f'"{order} ' in text, line
             seen.add((name, order))

@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,10 @@ SHORT_PATHS = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - a socket's 
 EXIT_ALL_PASSED, EXIT_SOME_FAILED = 0, 1
 WORKERS = 3
 """Root shells over the one connection: sshd admits four sessions on it (MaxSessions)."""
+
+
+Seeder = Callable[[str, Path], Path]
+"""Writes the seed that makes a closed image the server looked at: (administrator's further key, path)."""
 
 
 class Target(Protocol):
@@ -66,6 +71,7 @@ def verify_image(
     firmware: FirmwareKind,
     logs: Path,
     controls: Sequence[str] = (),
+    seed: Seeder | None = None,
 ) -> Findings:
     """Boot a throwaway copy of an image and look at every control of its plan, or at some.
 
@@ -73,6 +79,7 @@ def verify_image(
         resolution: the packages that it was installed with.
         folder: where `findings.json` and `verification.xml` (JUnit) are put.
         logs: folder for the console and the programs' output.
+        seed: of a closed image, whose copy is then looked at as the server that `plan` is of.
 
     Returns:
         What was seen. A control that fails is no error here: the caller judges.
@@ -87,6 +94,10 @@ def verify_image(
     with scratch(SHORT_PATHS, "forja") as work, open_cell() as cell:
         say("putting a one-time key into a throwaway copy")
         throwaway = make_throwaway(plan, image, medium, work, cell, log=log)
+        if seed is not None:
+            say("with a seed of the site in its drive")
+            iso = seed(throwaway.key.with_suffix(".pub").read_text().strip(), work / "semilla.iso")
+            throwaway = replace(throwaway, seed=iso)
         say(f"booting it under {firmware.upper()}")
         serial = logs / f"console-verification-{firmware}.log"
         with boot_guest(plan, throwaway, work, cell, firmware=firmware, serial=serial, log=log) as guest:
@@ -106,6 +117,7 @@ def verify_image(
             builder_version=__version__,
             system=system,
             postfix=postfix,
+            seeded=plan.site.host.name if seed else "",
         ),
         findings=findings,
     )

@@ -94,6 +94,7 @@ def boot_guest(
     machine = describe_machine(firmware, work, serial)
     more = [
         *attach(throwaway.disk, HYPERV_BUS[firmware] if throwaway.hyperv else Bus.VIRTIO),
+        *(("-drive", f"file={seed},format=raw,media=cdrom,readonly=on") if (seed := throwaway.seed) else ()),
         *("-netdev", network_option(plan)),
         *("-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"),
         *("-display", "none"),

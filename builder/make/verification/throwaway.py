@@ -33,6 +33,8 @@ class Throwaway:
     key: Path
     hyperv: bool = False
     """Whether it is a copy of a VHDX, whose disk hangs where Hyper-V has it."""
+    seed: Path | None = None
+    """A CD in its drive, which a closed image takes its key from as well."""
 
 
 def make_throwaway(
@@ -94,8 +96,11 @@ mount /dev/sistema/{volumes["/"]} $root
 mount /dev/sistema/{volumes["/home"]} $root/home
 home=$root/home/{user}
 owner=$(awk -F: '$1 == "{user}" {{print $3 ":" $4}}' $root/etc/passwd)
-echo '{public_key}' >> $home/.ssh/authorized_keys
-chown "$owner" $home/.ssh/authorized_keys
+# A closed image has nobody's keys until a seed brings them, and this one.
+if [ -d $home/.ssh ]; then
+    echo '{public_key}' >> $home/.ssh/authorized_keys
+    chown "$owner" $home/.ssh/authorized_keys
+fi
 # A copy of an existing rule file keeps its SELinux label.
 cp --archive $root/etc/sudoers $root/etc/sudoers.d/zz-{MARK}
 echo '{user} ALL=(ALL) NOPASSWD: ALL' > $root/etc/sudoers.d/zz-{MARK}
