@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from facts import ask, unlike, wait_for
+from harmless import vouched
 
 GREETING_SECONDS = 90.0
 """Within which a server that is reached greets: smtpd asks a DNS server that may not be there first."""
@@ -27,7 +28,7 @@ while True:
 """
 
 
-ASK_FIREWALLD = """\
+ASK_FIREWALLD = vouched("""\
 first=$(head -n 1 "$(command -v firewall-cmd)")
 ${first#??} - <<'END'
 import json
@@ -47,7 +48,7 @@ print(json.dumps({
     "permanent": client.config().getZoneByName("drop").getSettings().getRichRules(),
 }))
 END
-"""
+""")
 """What firewall-cmd would say, in one go: it starts for seconds, and one start is one answer."""
 
 
@@ -175,7 +176,7 @@ def _network(address: Any) -> str:
 
 
 @pytest.mark.control("CCN681-6.5.5-01")
-def test_each_client_reaches_its_ports_and_no_other(plan: Any, guest: Any, seen: Any) -> None:
+def test_each_client_reaches_its_ports_and_no_other(plan: Any, guest: Any, acting: None, seen: Any) -> None:
     clients = {name: address for name, address in guest.clients.items() if address is not None}
     ports = [port for port in plan.ports if port.reached_from != "loopback" and port.protocol == "tcp"]
     assert {"admin", "outsider"} <= set(clients)

@@ -81,7 +81,7 @@ def _lines(comparison: Comparison, words: Words) -> Iterator[str]:
         names = {key: words.text(key) for key in comparison.identity}
         wide = max(map(len, names.values()))
         for key, (old, new) in comparison.identity.items():
-            yield f"  {names[key]:{wide}}  {old} -> {new}"
+            yield f"  {names[key]:{wide}}  {old or '-'} -> {new or '-'}"
     for group in GROUPS:
         differences = getattr(comparison, group)
         if differences:
@@ -110,7 +110,8 @@ def _became(item: Difference, words: Words) -> str:
 
 
 def _named(identity: Identity) -> str:
-    return f"{identity.image}, SHA-256 {identity.sha256[:16]}…, {identity.began}"
+    what = identity.host_key if identity.server else f"SHA-256 {identity.sha256[:16]}…"
+    return f"{identity.title}, {what}, {identity.began}"
 
 
 def _identity(old: Identity, new: Identity) -> dict[str, tuple[str, str]]:
@@ -126,6 +127,9 @@ def _identity(old: Identity, new: Identity) -> dict[str, tuple[str, str]]:
         "host",
         "firmware",
         "builder",
+        "server",
+        "machine",
+        "host_key",
     )
     pairs = {name: (str(getattr(old, name)), str(getattr(new, name))) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
