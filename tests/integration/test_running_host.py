@@ -26,7 +26,7 @@ from builder.ask.plan import make_plan
 from .conftest import REPOSITORY, Run
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
-LOOKED_AT = "RHEL-BANNER-03"
+LOOKED_AT = "RHEL-BOOT-06"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes root without sudo")
 
 
