@@ -124,6 +124,12 @@ def without(*patterns: str) -> Rule:
     return lambda words: not any(UNKNOWN in word or unwanted.match(word) for word in words)
 
 
+def lacks(*patterns: str) -> Rule:
+    """No argument is like one of these; what is only known when it runs is the name of something."""
+    unwanted = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+    return lambda words: not any(unwanted.match(word) for word in words)
+
+
 def only(*patterns: str) -> Rule:
     """Every argument is like one of these."""
     wanted = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
@@ -206,7 +212,8 @@ def find(words: Words) -> bool:
 def awk(words: Words) -> bool:
     """No program of it writes to a file or runs a command."""
     writes = re.compile(r"system *\(|\| *\"|\| *getline|\| *&|printf?\b[^;}\n]*>|@")
-    return without("-f", "-i", "-E", "--")(words) and not any(writes.search(word) for word in words)
+    known = [word for word in words if not re.match(rf"/proc/[^{{]*{UNKNOWN}", word)]
+    return without("-f", "-i", "-E", "--")(known) and not any(writes.search(word) for word in words)
 
 
 def sed(words: Words) -> bool:
@@ -218,39 +225,40 @@ def sed(words: Words) -> bool:
 CHANGES_UNITS_NOT = (
     *("is-enabled", "is-active", "is-failed", "is-system-running", "show", "status", "cat", "get-default"),
     *("list-units", "list-unit-files", "list-timers", "list-sockets", "list-dependencies", "list-jobs"),
-    "show-environment",
+    *("show-environment", f"is-{UNKNOWN}"),
 )
 READERS = """
-: [ aureport ausearch base64 basename break cat cd cmp column comm continue cut df diff dirname dpkg-query
-du echo egrep exit false fgrep file findmnt fold free getcap getenforce getent getfacl getopts getsebool
-grep groups head id join jq last lastlog locale ls lsattr lsblk lscpu lsinitramfs lsinitrd lslogins lsmod
-lspci lsusb lvs mailq matchpathcon modinfo mountpoint nl nproc objdump od paste pgrep pidof postcat printf
-ps pvs read readelf readlink realpath return rev sasldblistusers2 seq sestatus sha256sum sha512sum shift
-sleep ss stat strings tac tail test tr true type umask uname uptime vgs wait wc who xfs_info zcat zgrep
+: [ aureport ausearch base64 basename break cat cd cksum cmp column comm continue cut df diff dirname dpkg-
+query du echo egrep exit false fgrep file findmnt fold free getcap getenforce getent getfacl getopts
+getsebool grep groups head id join jq last lastlog locale ls lsattr lsblk lscpu lsinitramfs lsinitrd
+lslogins lsmod lspci lsusb lvs mailq matchpathcon modinfo mountpoint nl nproc objdump od paste pgrep pidof
+postcat printf ps pvs read readelf readlink realpath return rev sasldblistusers2 seq sestatus sha256sum
+sha512sum shift sleep ss stat strings tac tail test tr true type umask uname uptime vgs wait wc who xfs_info
+zcat zgrep
 """
 """They only read, whatever they are told."""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(READERS.split(), anyhow),
+    ".": only("/etc/os-release"),
     "aide": has("--config-check"),
     "auditctl": only("-s", "-l"),
     "augenrules": only("--check"),
     "authselect": first("current", "check", "list", "show"),
     "awk": awk,
     "bash": script_after("-c"),
+    "blkid": has("-p"),
     "busctl": either(
         first("list", "tree", "introspect", "get-property"),
         lambda words: words[:1] == ["call"] and len(words) == 5 and words[4].startswith("Can"),
     ),
     "capsh": only("--print", "--decode=.*"),
     "chage": has("-l"),
-    "chronyc": both(
-        without("-f", "-h"), verb("sources", "sourcestats", "tracking", "authdata", "activity", "ntpdata")
-    ),
+    "chronyc": lambda words: words[-1:] in (["sources"], ["sourcestats"], ["tracking"], ["activity"]),
     "command": has("-v"),
     "crontab": has("-l"),
     "cryptsetup": verb("luksDump", "status", "isLuks"),
-    "date": without("-s", "--s", r"\d"),
+    "date": lacks("-[a-zA-Z]*s", "--s", r"\d"),
     "dmsetup": verb("ls", "table", "info", "status"),
     "dpkg": has("-l", "-s", "-V", "--verify", "--audit"),
     "env": before("-u|-C"),
@@ -259,6 +267,7 @@ RULES: dict[str, Rule] = {
     "find": find,
     "fips-mode-setup": only("--check"),
     "firewall-cmd": only("--state", "--(list|get|query|info)-.*", "--permanent", "--zone=.*"),
+    "grub2-editenv": lambda words: words[-1:] == ["list"],
     "hostname": only("-[fsdiI]"),
     "hostnamectl": either(only(), first("status")),
     "ip": both(
@@ -288,11 +297,12 @@ RULES: dict[str, Rule] = {
     "passwd": first("-S"),
     "postconf": without(".*=", "-[a-zA-Z]*[eX#]"),
     "postfix": only("status"),
+    "postalias": has("-q"),
     "postmap": both(has("-q", "-s"), without("-[a-pr-zA-Z]*[di]$")),
     "postqueue": only("-p", "-j"),
     "restorecon": starts("-n"),
     "rpm": starts("-q", "-V", "-K", "-E", "--query", "--verify", "--checksig", "--eval"),
-    "runuser": before("-u|--user|-g"),
+    "runuser": before("-[ugG]|--user"),
     "sed": sed,
     "semanage": has("-l", "--list"),
     "semodule": only("-l.*", "--list.*"),
@@ -302,9 +312,9 @@ RULES: dict[str, Rule] = {
     "sshd": first("-T", "-t"),
     "su": script_after("-c"),
     "sudo": first("-l", "-V"),
-    "swapon": only("--show.*", "-s", "--noheadings", "--raw"),
+    "swapon": only("--show.*", "-s", "--noheadings", "--raw", "--bytes"),
     "sysctl": without("-w", "--write", "-p", "--load", "--system", ".*="),
-    "systemctl": both(without("--now", "-H", "--root"), verb(*CHANGES_UNITS_NOT)),
+    "systemctl": both(lacks("--now", "-[HM]", "--root", "--host", "--machine"), verb(*CHANGES_UNITS_NOT)),
     "systemd-analyze": verb(
         "verify", "security", "cat-config", "time", "blame", "critical-chain", "syscall-filter"
     ),
