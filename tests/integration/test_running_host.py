@@ -1,11 +1,12 @@
 """`forja verify HOST` against a real sshd on the loopback: how it gets there, what it refuses.
 
-The server is this machine, under a plan that takes it for its own. What sudo and a whole verification do is
-seen on a booted image, in test_running_server.
+The server is this machine, under a plan that takes it for its own. A whole verification is seen on a booted
+image, in test_running_server.
 """
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -14,8 +15,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ import pytest
 from builder.ask.plan import make_plan
 
 from .conftest import REPOSITORY, Run
+from .terminal import at_a_terminal, forja_words
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
 LOOKED_AT = "RHEL-BOOT-06"
@@ -46,11 +49,13 @@ class Sshd:
         return (self.folder / "sshd.log").read_text()
 
 
-def configure(folder: Path, port: int, *, key: str = "key", known: str = "known") -> Path:
+def configure(
+    folder: Path, port: int, *, key: str = "key", known: str = "known", user: str = getpass.getuser()
+) -> Path:
     """Write the ssh_config of a person, whose `relay` is the server."""
     path = folder / "config"
     path.write_text(
-        f"Host relay\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+        f"Host relay\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n"
         f"  IdentityFile {folder / key}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
         f"  UserKnownHostsFile {folder / known}\n  StrictHostKeyChecking yes\n  GlobalKnownHostsFile none\n"
         # What a person may have there, and must not get in the way.
@@ -60,10 +65,16 @@ def configure(folder: Path, port: int, *, key: str = "key", known: str = "known"
     return path
 
 
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+@contextlib.contextmanager
+def serve(
+    folder: Path, *, user: str = getpass.getuser(), within: Sequence[str | Path] = ()
+) -> Iterator[Sshd]:
+    """Run an sshd that lets in the key of `folder`, until the block ends.
+
+    Args:
+        within: words that start it somewhere else.
+    """
     assert SSHD, "openssh-server is not installed: make setup"
-    folder = tmp_path_factory.mktemp("sshd")
     for name in ("host", "key", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     (folder / "allowed").write_text((folder / "key.pub").read_text())
@@ -78,14 +89,14 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
         "LogLevel VERBOSE\nMaxSessions 4\n"
     )
-    configure(folder, port)
+    configure(folder, port, user=user)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it separates its privileges
-    argv = [SSHD, "-D", "-f", folder / "sshd_config", "-E", folder / "sshd.log"]
+    log = folder / "sshd.log"
+    argv = [*within, SSHD, "-D", "-f", folder / "sshd_config", "-E", log]
     program = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 60
-        log = folder / "sshd.log"
         while not log.exists() or "Server listening" not in log.read_text():
             assert program.poll() is None, "sshd does not start"
             assert time.monotonic() < end, "sshd does not start"
@@ -94,6 +105,41 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     finally:
         program.terminate()
         program.wait(30)
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with serve(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+USER, PASSWORD = "forja-prueba", "Clave-Buena-de-1-prueba"
+ELSEWHERE = """
+set -e
+cp -a /etc "$1/etc"
+mount --bind "$1/etc" /etc
+useradd -M -d / -s /bin/sh "$2"
+echo "$2:$3" | chpasswd
+printf 'Defaults use_pty\\n%s ALL=(ALL) ALL\\n' "$2" > /etc/sudoers.d/forja-prueba
+chmod 0440 /etc/sudoers.d/forja-prueba
+shift 3
+exec "$@"
+"""
+"""A person who becomes root by sudo, on this machine and not in its files: a copy of /etc lies over them."""
+
+
+@pytest.fixture
+def sshd_and_sudo(tmp_path: Path) -> Iterator[Sshd]:
+    assert shutil.which("sudo"), "sudo is not installed"
+    folder = Path(tempfile.mkdtemp(prefix="forja-", dir="/tmp"))  # where a person without rights may read
+    folder.chmod(0o755)
+    try:
+        within = ["unshare", "--mount", "sh", "-c", ELSEWHERE, "sh", tmp_path, USER, PASSWORD]
+        with serve(folder, user=USER, within=within) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder)
+        shutil.rmtree(tmp_path / "etc", ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +213,29 @@ def test_what_acts_is_not_done(sshd: Sshd, plan: Path, tmp_path: Path) -> None:
     }
     assert set(acting) - {"RHEL-AIDE-04"} <= spared, run.stderr
     assert Path("/etc/passwd").read_bytes() == accounts
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("sudo") is None, reason="no sudo on this machine")
+def test_sudo_is_given_its_password_once(sshd_and_sudo: Sshd, plan: Path, tmp_path: Path) -> None:
+    ask = "sudo password on relay: "
+    words = ("verify", "relay", "--ssh-config", sshd_and_sudo.config, "--plan", plan, "--control", LOOKED_AT)
+    argv = forja_words(*words, "--output", tmp_path / "out")
+    wrong = at_a_terminal(argv, ask, "mala", timeout=600)
+    assert wrong.code == 2, wrong.shown
+    assert "error: sudo on relay did not take the password" in wrong.shown
+    assert wrong.shown.count(ask) == 1
+    assert not (tmp_path / "out" / "findings.json").exists()
+    right = at_a_terminal(argv, ask, PASSWORD, timeout=600)
+    assert right.code == 3, right.shown
+    assert right.shown.count(ask) == 1
+    assert PASSWORD not in right.shown
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or PASSWORD not in path.read_text(errors="replace"), path
+    silent = verify(*words[1:], cwd=tmp_path)  # nobody is there to be asked
+    assert silent.code == 2
+    assert "there is no terminal to ask" in error_of(silent)
+    assert sshd_and_sudo.log.count("Accepted publickey") == 3
 
 
 @pytest.mark.parametrize(
