@@ -228,12 +228,13 @@ CHANGES_UNITS_NOT = (
     *("show-environment", f"is-{UNKNOWN}"),
 )
 READERS = """
-: [ aureport ausearch base64 basename break cat cd cksum cmp column comm continue cut df diff dirname dpkg-query du echo egrep exit false fgrep file findmnt fold free getcap getenforce getent getfacl getopts
+: [ aureport ausearch base64 basename break cat cd cksum cmp column comm continue cut df diff dirname
+dpkg-query du echo egrep exit false fgrep file findmnt fold free getcap getenforce getent getfacl getopts
 getsebool grep groups head id join jq last lastlog locale ls lsattr lsblk lscpu lsinitramfs lsinitrd
 lslogins lsmod lspci lsusb lvs mailq matchpathcon modinfo mountpoint nl nproc objdump od paste pgrep pidof
 postcat printf ps pvs read readelf readlink realpath return rev sasldblistusers2 seq sestatus sha256sum
-sha512sum shift sleep ss stat strings tac tail test tr true type umask uname uptime vgs wait wc who xfs_info
-zcat zgrep
+sha512sum shift sleep ss stat strings tac tail test tr true type umask uname uptime vgs wait wc who
+xfs_info zcat zgrep
 """
 """They only read, whatever they are told."""
 
