@@ -44,10 +44,11 @@ from builder.pipeline import (
     make_medium_only,
     resolve_only,
     verify_again,
+    verify_running,
     write_seeds,
 )
 from builder.request import Request, platform_of
-from builder.room import Room, read_findings, read_resolution
+from builder.room import Room, read_findings, read_plan, read_resolution
 from builder.tools.console import say
 from builder.tools.errors import BadInput, ExitCode, ForjaError
 from builder.tools.iso import inspect_medium
@@ -128,22 +129,12 @@ def _verbs_that_make(verbs: Verbs) -> None:
     overlay.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
 
 
-def _sign_key(parser: argparse.ArgumentParser) -> None:
+def _sign_key(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--sign-key", type=Path, metavar="FILE", help="private key that signs the seed (PEM)")
 
 
 def _verbs_that_look(verbs: Verbs) -> None:
-    verify = _verb(verbs, "verify", verify_verb, "look at every control of an image again")
-    verify.add_argument("image", type=Path, metavar="IMAGE", help="the qcow2 or VHDX that Forja built")
-    verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
-    verify.add_argument("--medium", type=Path, help="the ISO it was installed from (default: beside it)")
-    verify.add_argument(
-        "--output", type=Path, help="folder for findings and report (default: NAME.verification)"
-    )
-    _sign_key(verify)
-    verify.add_argument("--control", action="append", metavar="ID", help="look at this one only")
-    _firmware(verify)
-    _lang(verify)
+    _verify(verbs)
     report = _verb(
         verbs, "report", report_verb, "the lista de comprobación again, or those of two images compared"
     )
@@ -173,6 +164,33 @@ def _verbs_that_look(verbs: Verbs) -> None:
     signatures.add_argument("folder", type=Path, metavar="FOLDER", help="folder with main.cvd and daily.cvd")
     doctor = _verb(verbs, "doctor", doctor_verb, "what this host has and lacks, each with its remedy")
     _folders(doctor)
+
+
+def _verify(verbs: Verbs) -> None:
+    verify = _verb(verbs, "verify", verify_verb, "look at every control of an image, or of a server in use")
+    verify.add_argument(
+        "target", metavar="IMAGE|HOST", help="the qcow2 or VHDX that Forja built, or a host for ssh"
+    )
+    verify.add_argument("--plan", type=Path, help="its plan.json (default: beside the image)")
+    verify.add_argument(
+        "--output", type=Path, help="folder for findings and report (default: NAME.verification)"
+    )
+    verify.add_argument("--control", action="append", metavar="ID", help="look at this one only")
+    _lang(verify)
+    image = verify.add_argument_group("of an image")
+    image.add_argument("--medium", type=Path, help="the ISO it was installed from (default: beside it)")
+    _sign_key(image)
+    image.add_argument(
+        "--firmware", choices=[kind.value for kind in FirmwareKind], help="what it boots with (default: bios)"
+    )
+    host = verify.add_argument_group("of a server in use")
+    host.add_argument("--profile", help="instead of --plan: see `forja profiles`")
+    host.add_argument("--site", type=Path, help="with --profile: the organisation's TOML file")
+    host.add_argument("--platform", help="with --profile: rhel-8.3 (default) or laboratorio")
+    host.add_argument("--ssh-config", type=Path, metavar="FILE", help="instead of ssh's own configuration")
+    host.add_argument(
+        "--verified", type=Path, metavar="FOLDER", help="its image's, for what a server in use is spared"
+    )
 
 
 def image_verb(arguments: argparse.Namespace) -> int:
@@ -264,23 +282,70 @@ def overlay_verb(arguments: argparse.Namespace) -> int:
 
 
 def verify_verb(arguments: argparse.Namespace) -> int:
-    """`forja verify`: the verification alone, of any image that Forja built."""
-    plan, findings, folder = verify_again(
-        arguments.image,
-        plan_file=arguments.plan,
-        medium=arguments.medium,
-        output=arguments.output,
-        firmware=FirmwareKind(arguments.firmware),
-        lang=arguments.lang,
-        controls=arguments.control or (),
-        sign_key=arguments.sign_key,
-    )
+    """`forja verify`: the verification alone, of any image that Forja built, or of a server in use."""
+    target: str = arguments.target
+    if Path(target).exists() or "/" in target or target.endswith((".qcow2", ".vhdx")):
+        _refuse(arguments, "a server in use", "profile", "site", "platform", "verified", "ssh_config")
+        plan, findings, folder = verify_again(
+            Path(target),
+            plan_file=arguments.plan,
+            medium=arguments.medium,
+            output=arguments.output,
+            firmware=FirmwareKind(arguments.firmware or "bios"),
+            lang=arguments.lang,
+            controls=arguments.control or (),
+            sign_key=arguments.sign_key,
+        )
+    else:
+        _refuse(arguments, f"an image, and there is no file {target}", "medium", "firmware", "sign_key")
+        plan = _plan_of_server(arguments)
+        findings, folder = verify_running(
+            target,
+            plan,
+            config=arguments.ssh_config,
+            packages=arguments.plan and arguments.plan.parent / "packages.json",
+            output=arguments.output,
+            lang=arguments.lang,
+            controls=arguments.control or (),
+            verified=arguments.verified,
+        )
     _show_sums(plan, findings)
     print(
         folder / ("lista-de-comprobacion.html" if arguments.lang == "es" else "lista-de-comprobacion.en.html")
     )
     judge(plan, findings, folder)
     return ExitCode.OK
+
+
+def _refuse(arguments: argparse.Namespace, what: str, *names: str) -> None:
+    """Refuse options that are for something else.
+
+    Raises:
+        BadInput: it names the first one.
+    """
+    given = [name for name in names if getattr(arguments, name) is not None]
+    if given:
+        raise BadInput(
+            f"--{given[0].replace('_', '-')} is for {what}",
+            hint="`forja verify --help` says what is for which",
+        )
+
+
+def _plan_of_server(arguments: argparse.Namespace) -> Plan:
+    """Return what was asked of a server: the plan that it was made from, or one of profile and site.
+
+    Raises:
+        BadInput: neither is given, or both are.
+    """
+    if arguments.plan is not None:
+        _refuse(arguments, "a server without --plan", "profile", "site", "platform")
+        return read_plan(arguments.plan)
+    if arguments.profile is None:
+        raise BadInput(
+            f"what is {arguments.target} to be held against?",
+            hint="give the plan.json of its image with --plan, or --profile and --site",
+        )
+    return make_plan(arguments.profile, arguments.site, arguments.platform or "rhel-8.3")
 
 
 def report_verb(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ not made again.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from builder.make.report import write_reports
 from builder.make.report.comparison import Comparison
 from builder.make.resolution import Resolution
 from builder.make.seed import file_name, plan_server, read_image, signer, write_seed
-from builder.make.verification import TESTS, Seeder, verify_image
+from builder.make.verification import TESTS, Seeder, verify_image, verify_server
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
 from builder.room import Room, fresh, read_findings, read_plan, read_resolution
 from builder.tools import vhdx
@@ -87,9 +88,7 @@ def verify_again(
     """
     plan = read_plan(plan_file or image.parent / "plan.json")
     resolution = read_resolution(image.parent / "packages.json")
-    unknown = set(controls) - {control.id for control in plan.controls}
-    if unknown:
-        raise BadInput(f"{plan.name} has no control {min(unknown)}", hint="they are in the report")
+    check_controls(plan, controls)
     medium = medium or image.parent / f"{plan.name}.iso"
     for path, what in ((image, "image"), (medium, "medium")):
         if not path.is_file():
@@ -112,6 +111,77 @@ def verify_again(
         )
         write_reports(plan, findings, resolution, folder, langs=[lang])
     return plan, findings, folder
+
+
+def verify_running(
+    host: str,
+    plan: Plan,
+    *,
+    config: Path | None,
+    packages: Path | None,
+    output: Path | None,
+    lang: str,
+    controls: Sequence[str] = (),
+    verified: Path | None = None,
+) -> tuple[Findings, Path]:
+    """Look at a server in use, over SSH, and change nothing there.
+
+    Returns:
+        What was seen, and the folder with findings and report.
+
+    Args:
+        host: the server, as ssh takes it.
+        config: the person's ssh_config(5), if it is not ssh's own.
+        packages: the `packages.json` of its image; None, or not there, if that is not at hand.
+        controls: the controls to look at, as for `verify_again`.
+        verified: the folder of its image's verification, for what a server in use is spared.
+
+    Raises:
+        BadInput: the plan has no such control, or the image was another plan's, or had a control that fails.
+        ForjaError: as for `verify_server`.
+    """
+    check_controls(plan, controls)
+    if config is not None and not config.is_file():
+        raise BadInput(f"the ssh_config {config} does not exist", hint="give the file with --ssh-config")
+    image = read_verified(verified, plan) if verified else None
+    resolution = read_resolution(packages) if packages and packages.is_file() else None
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", host.rpartition("@")[2])
+    folder = (output or Path(f"{name}.verification")).resolve()
+    with hold(folder), step(f"Looking at {host}"):
+        logs = folder / "logs"
+        findings = verify_server(
+            plan, resolution, host, folder, config=config, logs=logs, controls=controls, verified=image
+        )
+        write_reports(plan, findings, resolution, folder, langs=[lang])
+    return findings, folder
+
+
+def check_controls(plan: Plan, controls: Sequence[str]) -> None:
+    """Refuse what is no control of a plan.
+
+    Raises:
+        BadInput: it names the first one.
+    """
+    unknown = set(controls) - {control.id for control in plan.controls}
+    if unknown:
+        raise BadInput(f"{plan.name} has no control {min(unknown)}", hint="they are in the report")
+
+
+def read_verified(folder: Path, plan: Plan) -> Findings:
+    """Return what was seen on the image of a plan.
+
+    Raises:
+        BadInput: it is no image's, or another plan's, or a control fails on it.
+    """
+    room = Room.at(folder)
+    findings = read_findings(room.path("verification"))
+    if room.plan != plan or findings.subject.server is not None:
+        raise BadInput(f"{folder} holds no verification of an image with this server's plan")
+    if findings.sums(plan.controls)[Verdict.FAILS]:
+        raise BadInput(
+            f"controls fail on the image of {folder}", hint="only what passed there stands for more"
+        )
+    return findings
 
 
 def make_medium_only(request: Request, hyperv: Path | None = None) -> Room:

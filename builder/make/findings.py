@@ -11,6 +11,12 @@ from enum import StrEnum
 from builder.ask.control import Control
 from builder.ask.reading import Bilingual, Frozen
 
+ACTS = Bilingual(
+    es="Actúa sobre el servidor: sólo se hace en una copia desechable de la imagen.",
+    en="It acts on the server: done in a throwaway copy of the image only.",
+)
+"""Why a test is not shown on a server in use."""
+
 
 class Outcome(StrEnum):
     """How one test ended."""
@@ -45,10 +51,22 @@ class Finding(Frozen):
     seconds: float = 0.0
 
 
+class Server(Frozen):
+    """A server in use, as it says itself who it is."""
+
+    name: str
+    """Its host name."""
+    machine: str
+    """SHA-256 of its /etc/machine-id."""
+    host_key: str
+    """The key by which SSH knew it: algorithm and fingerprint."""
+
+
 class Subject(Frozen):
-    """What was verified."""
+    """What was verified: an image, or a server in use."""
 
     image: str
+    """File name; of a server, that of the image whose verification was given too, or empty."""
     sha256: str
     size: int
     firmware: str
@@ -62,6 +80,13 @@ class Subject(Frozen):
     """Package and version of Postfix as the image's own package manager names it."""
     seeded: str = ""
     """Of a closed image: the server that a seed made of the copy that was looked at."""
+    server: Server | None = None
+    """The server that was looked at, where it was no image."""
+
+    @property
+    def title(self) -> str:
+        """What it is called on paper."""
+        return self.server.name if self.server else self.image
 
 
 class Findings(Frozen):

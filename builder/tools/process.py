@@ -85,6 +85,7 @@ def run(
     timeout: float | None = None,
     accept: Sequence[int] = (0,),
     on_line: Callable[[str], None] | None = None,
+    handed: Sequence[int] = (),
 ) -> Result:
     """Run a program to its end.
 
@@ -98,6 +99,7 @@ def run(
         timeout: seconds until it is ended.
         accept: exit codes that count as success.
         on_line: called with each line of its output as it comes (then without `stdin` and `timeout`).
+        handed: open files of ours that it gets, by number.
 
     Returns:
         Its standard output (with standard error behind it when there is no log) and exit code.
@@ -106,7 +108,8 @@ def run(
         HostUnready: the program is not on this host.
         StageFailed: it failed, was killed, or took longer than the timeout.
     """
-    with start(argv, doing=doing, log=log, cwd=cwd, env=env, stdin=stdin is not None) as program:
+    given = stdin is not None
+    with start(argv, doing=doing, log=log, cwd=cwd, env=env, stdin=given, handed=handed) as program:
         out = b""
         if on_line is not None and program.popen.stdout is not None:
             for line in program.popen.stdout:
@@ -142,6 +145,7 @@ class Program:
 
     popen: subprocess.Popen[bytes]
     doing: str
+    own_session: bool = True
 
     def running(self) -> bool:
         """Say whether it has not ended yet."""
@@ -162,7 +166,10 @@ class Program:
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, number)
+            if self.own_session:
+                os.killpg(self.popen.pid, number)
+            else:
+                self.popen.send_signal(number)
 
 
 @contextlib.contextmanager
@@ -176,11 +183,19 @@ def start(
     stdin: bool = False,
     stdout_to_log: bool = False,
     grace: float = GRACE_SECONDS,
+    handed: Sequence[int] = (),
+    terminal: bool = False,
+    errors_apart: bool = False,
 ) -> Iterator[Program]:
     """Start a program; when the block is left, it and all that it started are ended.
 
     With a log, standard error goes there at once; so does standard output with `stdout_to_log`,
     else it is left to the reader of ``popen.stdout``.
+
+    Args:
+        handed: open files of ours that it gets, by number.
+        terminal: it may ask the person at our terminal. It is ended with the block, what it starts is not.
+        errors_apart: standard error is left to the reader of ``popen.stderr``.
 
     Raises:
         HostUnready: the program is not on this host.
@@ -191,6 +206,8 @@ def start(
         if log is not None:
             append(log, f"+ {shlex.join(words)}\n")
             errors = stack.enter_context(log.open("ab"))
+        if errors_apart:
+            errors = subprocess.PIPE
         output = errors if stdout_to_log else subprocess.PIPE
         whole_environment = environment(env)
         found = shutil.which(words[0], path=whole_environment["PATH"])
@@ -206,16 +223,18 @@ def start(
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            start_new_session=True,
+            start_new_session=not terminal,
+            pass_fds=handed,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl, and we run no threads
         )
-        program = Program(popen, doing)
+        program = Program(popen, doing, own_session=not terminal)
         try:
             yield program
         finally:
             program.end(grace if popen.poll() is None else 0)
-            if popen.stdout:
-                popen.stdout.close()
+            for stream in (popen.stdout, popen.stderr):
+                if stream:
+                    stream.close()
 
 
 def die_with_parent() -> None:

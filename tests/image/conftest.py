@@ -16,17 +16,25 @@ from typing import Any
 import pytest
 import testinfra
 from lanes import put_in_order, pytest_runtest_protocol, pytest_xdist_make_scheduler  # noqa: F401
+from looking import LookingShell
 from shell import RootShell
 from testinfra.host import Host
 
 from builder.ask.plan import Plan
+from builder.ask.reading import Bilingual
+from builder.make.findings import ACTS
 from builder.make.resolution import Resolution
 
 CONNECT_SECONDS = 20.0
-NO_CLIENT = {
-    "es": "La red del sitio no deja ninguna dirección desde la que hacer esta prueba.",
-    "en": "The site's networks leave no address from which to make this test.",
-}
+NO_CLIENT = Bilingual(
+    es="La red del sitio no deja ninguna dirección desde la que hacer esta prueba.",
+    en="The site's networks leave no address from which to make this test.",
+)
+NO_PACKAGES = Bilingual(
+    es="No consta con qué paquetes se instaló: falta el packages.json de su imagen.",
+    en="Which packages it was installed with is not known: its image's packages.json is missing.",
+)
+REASONS = {reason.es: reason.model_dump() for reason in (NO_CLIENT, NO_PACKAGES, ACTS)}
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,11 @@ class Guest:
     address: str
     clients: dict[str, str | None]
     no_client: str
+    """Why there is none."""
 
     def client_address(self, client: str) -> str:
         """Return the address that clients of a class speak from; the test is not shown if there is none."""
-        address = self.clients[client]
+        address = self.clients.get(client)
         if address is None:
             pytest.skip(self.no_client)
         return address
@@ -156,7 +165,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _both(reason: str) -> dict[str, str]:
-    return NO_CLIENT if reason == NO_CLIENT["es"] else {"es": reason, "en": reason}
+    return REASONS.get(reason, {"es": reason, "en": reason})
 
 
 def _why(report: pytest.TestReport) -> str:
@@ -195,14 +204,18 @@ def plan(pytestconfig: pytest.Config) -> Plan:
 @pytest.fixture(scope="session")
 def resolution(pytestconfig: pytest.Config) -> Resolution:
     """The packages that the image was installed with."""
-    path = Path(pytestconfig.stash[CONTEXT]["packages"])
-    return Resolution.model_validate_json(path.read_text(encoding="utf-8"))
+    packages = pytestconfig.stash[CONTEXT]["packages"]
+    if packages is None:
+        pytest.skip(NO_PACKAGES.es)
+    return Resolution.model_validate_json(Path(packages).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
 def host(pytestconfig: pytest.Config) -> Any:
     """The guest as testinfra sees it, as root."""
     connection = pytestconfig.stash[CONTEXT]["connection"]
+    if "streams" in connection:
+        return Host(LookingShell(**connection))
     return Host(RootShell(**connection)) if "argv" in connection else testinfra.get_host(**connection)
 
 
@@ -210,7 +223,15 @@ def host(pytestconfig: pytest.Config) -> Any:
 def guest(pytestconfig: pytest.Config) -> Guest:
     """The guest as its clients see it."""
     context = pytestconfig.stash[CONTEXT]
-    return Guest(context["address"], context["clients"], NO_CLIENT["es"])
+    why = ACTS if "streams" in context["connection"] else NO_CLIENT
+    return Guest(context["address"], context["clients"], why.es)
+
+
+@pytest.fixture(scope="session")
+def acting(pytestconfig: pytest.Config) -> None:
+    """What changes something on the server needs this: on a server in use it is not done, nor shown."""
+    if "streams" in pytestconfig.stash[CONTEXT]["connection"]:
+        pytest.skip(ACTS.es)
 
 
 @pytest.fixture

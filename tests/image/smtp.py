@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from facts import ask, wait_for
+from facts import Answers, ask, wait_for
 
 if TYPE_CHECKING:
     from conftest import Guest
@@ -32,10 +32,9 @@ silent: Counter[int] = Counter()
 
 def look(host: Any, commands: dict[str, str]) -> Facts:
     """Return what commands print in the guest, as lines that are not empty."""
-    return {
-        name: [line for line in text.splitlines() if line.strip()]
-        for name, text in ask(host, commands).items()
-    }
+    answers = ask(host, commands)
+    lines = {name: [line for line in text.splitlines() if line.strip()] for name, text in answers.items()}
+    return Answers(lines, answers.unasked)
 
 
 def read_main_cf(host: Any) -> dict[str, str]:

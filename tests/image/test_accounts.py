@@ -63,7 +63,7 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def trial(plan: Any, host: Any) -> dict[str, str]:
+def trial(plan: Any, host: Any, acting: None) -> dict[str, str]:
     """What PAM says to one account: new passwords, su, a console, and wrong passwords until it is locked."""
     first, second = new_password(), new_password()
     short = new_password()[: plan.profile.values.password_min_length - 1]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from facts import ask, unlike, wait_for
+from harmless import vouched
 
 GREETING_SECONDS = 90.0
 """Within which a server that is reached greets: smtpd asks a DNS server that may not be there first."""
@@ -28,7 +29,7 @@ while True:
 """
 
 
-ASK_FIREWALLD = """\
+ASK_FIREWALLD = vouched("""\
 first=$(head -n 1 "$(command -v firewall-cmd)")
 ${first#??} - <<'END'
 import json
@@ -48,7 +49,7 @@ print(json.dumps({
     "permanent": client.config().getZoneByName("drop").getSettings().getRichRules(),
 }))
 END
-"""
+""")
 """What firewall-cmd would say, in one go: it starts for seconds, and one start is one answer."""
 
 
@@ -176,7 +177,7 @@ def _network(address: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def tries(plan: Any, guest: Any) -> list[tuple[int, str, bool]]:
+def tries(plan: Any, guest: Any, acting: None) -> list[tuple[int, str, bool]]:
     """Every port of the plan and every client of it, whether it has to get through; and the closed port."""
     clients = {name: address for name, address in guest.clients.items() if address is not None}
     assert {"admin", "outsider"} <= set(clients)
@@ -186,7 +187,7 @@ def tries(plan: Any, guest: Any) -> list[tuple[int, str, bool]]:
 
 
 @pytest.fixture(scope="module")
-def listening(host: Any) -> Iterator[str]:
+def listening(host: Any, acting: None) -> Iterator[str]:
     """Something that listens on the closed port; what it answers inside the guest."""
     python = "$(command -v python3 || echo /usr/libexec/platform-python)"
     listens = wait_for(f"ss -Hltn 'sport = :{CLOSED}' | grep -q .", 60)

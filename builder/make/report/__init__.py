@@ -114,7 +114,9 @@ def render_report(plan: Plan, findings: Findings, resolution: Resolution | None,
 def _render_style(plan: Plan, findings: Findings, words: Words) -> str:
     """Return the style sheet with what every printed page says in its margins."""
     mark = plan.platform.mark
-    image = f"{findings.subject.image} · SHA-256 {findings.subject.sha256[:16]}…"
+    subject = findings.subject
+    key = subject.server.host_key if subject.server else f"SHA-256 {subject.sha256[:16]}…"
+    image = f"{subject.title} · {key}"
     page, of = f"{words.text('page')} ", f" {words.text('page_of')} "
     margins = [
         f"@top-center {{ content: {css_string(mark.in_language(words.lang) if mark else '')} }}",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from builder.ask.reading import Bilingual, Frozen
-from builder.make.findings import Verdict
+from builder.make.findings import ACTS, Verdict
 from builder.make.report.listing import Identity, Line, Listing
 from builder.make.report.words import Words, visible
 
@@ -35,7 +35,7 @@ class Comparison(Frozen):
     better: tuple[Difference, ...]
     """Holds now."""
     changed: tuple[Difference, ...]
-    """Another verdict, neither better nor worse."""
+    """Another verdict, neither better nor worse; or not looked at, for it acts on a server in use."""
     appeared: tuple[Difference, ...]
     gone: tuple[Difference, ...]
     evidence: tuple[Difference, ...]
@@ -54,7 +54,7 @@ def compare(old: Listing, new: Listing) -> Comparison:
     unchanged = 0
     for id, line in (before | after).items():
         difference = _difference(line, before.get(id), after.get(id))
-        group = _judge(difference)
+        group = _judge(difference, after.get(id))
         if group:
             groups[group].append(difference)
         else:
@@ -81,7 +81,7 @@ def _lines(comparison: Comparison, words: Words) -> Iterator[str]:
         names = {key: words.text(key) for key in comparison.identity}
         wide = max(map(len, names.values()))
         for key, (old, new) in comparison.identity.items():
-            yield f"  {names[key]:{wide}}  {old} -> {new}"
+            yield f"  {names[key]:{wide}}  {old or '-'} -> {new or '-'}"
     for group in GROUPS:
         differences = getattr(comparison, group)
         if differences:
@@ -110,7 +110,8 @@ def _became(item: Difference, words: Words) -> str:
 
 
 def _named(identity: Identity) -> str:
-    return f"{identity.image}, SHA-256 {identity.sha256[:16]}…, {identity.began}"
+    what = identity.host_key if identity.server else f"SHA-256 {identity.sha256[:16]}…"
+    return f"{identity.title}, {what}, {identity.began}"
 
 
 def _identity(old: Identity, new: Identity) -> dict[str, tuple[str, str]]:
@@ -126,6 +127,9 @@ def _identity(old: Identity, new: Identity) -> dict[str, tuple[str, str]]:
         "host",
         "firmware",
         "builder",
+        "server",
+        "machine",
+        "host_key",
     )
     pairs = {name: (str(getattr(old, name)), str(getattr(new, name))) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -148,10 +152,12 @@ def _evidence(line: Line | None) -> Iterator[str]:
     return (text for value in (line.evidence if line else ()) for text in value.splitlines())
 
 
-def _judge(item: Difference) -> str:
+def _judge(item: Difference, new: Line | None) -> str:
     """Return the group of a difference; "" for none."""
     if item.old is item.new:
         return "evidence" if item.no_longer_read or item.newly_read else ""
+    if item.new is Verdict.NOT_VERIFIED and new and new.whys == (ACTS,):
+        return "changed"  # a server in use is spared what would act on it
     if item.old is Verdict.HOLDS or item.new is Verdict.FAILS:
         return "worse"
     if item.old is None:

@@ -14,7 +14,7 @@ from builder.make.report.words import visible, xml_document
 
 def to_junit(listing: Listing) -> str:
     """Return the listing as JUnit, a suite for each section of the guide."""
-    root = ET.Element("testsuites", name=listing.identity.image)
+    root = ET.Element("testsuites", name=listing.identity.title)
     for section in listing.sections:
         lines = listing.of(section)
         suite = ET.SubElement(
@@ -26,7 +26,7 @@ def to_junit(listing: Listing) -> str:
             errors="0",
             skipped=str(sum(line.verdict not in (Verdict.FAILS, Verdict.HOLDS) for line in lines)),
             timestamp=listing.identity.began,
-            hostname=listing.identity.host,
+            hostname=listing.identity.server or listing.identity.host,
             time=_seconds(*lines),
         )
         for line in lines:

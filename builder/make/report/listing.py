@@ -48,6 +48,17 @@ class Identity(Read):
     """ISO 8601, UTC."""
     seconds: float
     builder: str
+    server: str = ""
+    """Host name of the server in use that was looked at, if it was no image."""
+    machine: str = ""
+    """SHA-256 of its /etc/machine-id."""
+    host_key: str = ""
+    """The key by which SSH knew it."""
+
+    @property
+    def title(self) -> str:
+        """What it is called on paper."""
+        return self.server or self.image
 
 
 class Test(Read):
@@ -131,6 +142,9 @@ def make_listing(plan: Plan, findings: Findings) -> Listing:
             began=subject.began,
             seconds=subject.seconds,
             builder=subject.builder_version,
+            server=subject.server.name if subject.server else "",
+            machine=subject.server.machine if subject.server else "",
+            host_key=subject.server.host_key if subject.server else "",
         ),
         sums=findings.sums(plan.controls),
         sections=tuple(_part(section) for section in sections),

@@ -83,18 +83,19 @@ def _add_result(root: ET.Element, listing: Listing, words: Words) -> None:
     result = _add(
         root,
         "TestResult",
-        id=_id("testresult", identity.image),
+        id=_id("testresult", identity.title),
         start_time=began.isoformat(timespec="seconds"),
         end_time=ended.isoformat(timespec="seconds"),
         test_system=f"cpe:/a:forja:forja:{identity.builder}",
         version=identity.builder,
     )
     _add(result, "benchmark", href=f"#{_id('benchmark', GUIDE)}", id=_id("benchmark", GUIDE))
-    _add(result, "title", identity.image)
+    _add(result, "title", identity.title)
     _add(result, "profile", idref=_id("profile", identity.profile))
-    _add(result, "target", identity.host)
+    _add(result, "target", identity.server or identity.host)
     facts = _add(result, "target-facts")
-    for name in ("image", "sha256", "platform", "system", "postfix", "firmware", "builder"):
+    of_server = ("server", "machine", "host_key") if identity.server else ()
+    for name in ("image", "sha256", "platform", "system", "postfix", "firmware", "builder", *of_server):
         _add(facts, "fact", getattr(identity, name), name=f"urn:forja:fact:{name}", type="string")
     for line in listing.controls:
         _add_rule_result(result, line, words)

@@ -16,9 +16,10 @@ from typing import Protocol
 from builder import __version__
 from builder.ask.plan import Plan
 from builder.ask.reading import REPOSITORY
-from builder.make.findings import Finding, Findings, Subject
+from builder.make.findings import ACTS, Finding, Findings, Outcome, Subject
 from builder.make.resolution import Resolution
 from builder.make.verification.guest import Guest, boot_guest
+from builder.make.verification.server import reach_server, tell
 from builder.make.verification.throwaway import make_throwaway
 from builder.tools.cell import open_cell
 from builder.tools.console import say
@@ -46,8 +47,12 @@ class Target(Protocol):
         """What it was made from."""
 
     @property
-    def connection(self) -> Mapping[str, str | list[str]]:
-        """How the tests reach it: `argv` of a root shell, or arguments of testinfra's `get_host`."""
+    def connection(self) -> Mapping[str, str | Sequence[str] | Sequence[int]]:
+        """How the tests reach it: `argv` of a root shell, or arguments of testinfra's `get_host`.
+
+        Or `streams`: a root shell on a server in use, which may only be looked at; its input, output and
+        errors, by the numbers of our open files.
+        """
 
     @property
     def address(self) -> str:
@@ -125,9 +130,84 @@ def verify_image(
     return result
 
 
+def verify_server(
+    plan: Plan,
+    resolution: Resolution | None,
+    host: str,
+    folder: Path,
+    *,
+    config: Path | None,
+    logs: Path,
+    controls: Sequence[str] = (),
+    verified: Findings | None = None,
+) -> Findings:
+    """Look at every control of a plan, or at some, on a server in use, without changing anything there.
+
+    Args:
+        resolution: the packages that it was installed with, if their list is at hand.
+        host: the server, as ssh takes it.
+        config: the person's ssh_config(5), if it is not ssh's own.
+        folder: where `findings.json` and `verification.xml` (JUnit) are put.
+        logs: folder for the programs' output.
+        verified: what was seen on its image: stands for what a server in use is spared.
+
+    Returns:
+        What was seen. A control that fails is no error here: the caller judges.
+
+    Raises:
+        BadInput: it is another system than the plan's, or nobody becomes root there.
+        StageFailed: it can't be reached, or is lost while it is looked at.
+    """
+    log = logs / "verification.log"
+    logs.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    began, moment = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    with (
+        scratch(SHORT_PATHS, "forja") as work,
+        reach_server(plan, host, work, config=config, log=log) as server,
+    ):
+        tell(server)
+        xml = folder / "verification.xml"
+        findings = look(server, resolution, work, xml=xml, log=log, controls=controls)
+    image = verified.subject if verified else None
+    result = Findings(
+        subject=Subject(
+            image=image.image if image else "",
+            sha256=image.sha256 if image else "",
+            size=image.size if image else 0,
+            firmware=server.firmware,
+            began=moment.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - began, 1),
+            builder_version=__version__,
+            system=server.system,
+            postfix=server.postfix,
+            server=server.server,
+        ),
+        findings=spare(findings, verified) if verified else findings,
+    )
+    write_text(folder / "findings.json", result.model_dump_json(indent=2) + "\n")
+    return result
+
+
+def spare(findings: Sequence[Finding], verified: Findings) -> tuple[Finding, ...]:
+    """Return the findings of a server, with its image's where the server was spared and the image passed.
+
+    Each of those says itself, in its evidence, that it is the image's.
+    """
+    passed = {finding.test: finding for finding in verified.findings if finding.outcome is Outcome.PASSED}
+    image = verified.subject
+    note = f"imagen {image.image}, SHA-256 {image.sha256}, {image.began}; no este servidor"
+    return tuple(
+        passed[finding.test].model_copy(update={"seen": (note, *passed[finding.test].seen)})
+        if finding.reason == ACTS and finding.test in passed
+        else finding
+        for finding in findings
+    )
+
+
 def look(
     target: Target,
-    resolution: Resolution,
+    resolution: Resolution | None,
     work: Path,
     *,
     xml: Path | None,
@@ -140,6 +220,7 @@ def look(
     """Run the tests of the image against a target, all of them or those of some controls.
 
     Args:
+        resolution: the packages that it was installed with, if their list is at hand.
         work: a folder for what the tests are told and tell.
         controls: the controls to look at; all when there are none.
         files: the files of tests/image to run.
@@ -151,12 +232,15 @@ def look(
     """
     context, found = work / "context.json", work / "found.json"
     (work / "plan.json").write_text(target.plan.model_dump_json())
-    (work / "packages.json").write_text(resolution.model_dump_json())
+    packages = work / "packages.json"
+    if resolution is not None:
+        packages.write_text(resolution.model_dump_json())
+    streams = [number for number in target.connection.get("streams", ()) if isinstance(number, int)]
     context.write_text(
         json.dumps(
             {
                 "plan": str(work / "plan.json"),
-                "packages": str(work / "packages.json"),
+                "packages": str(packages) if resolution else None,
                 "connection": dict(target.connection),
                 "address": target.address,
                 "clients": dict(target.clients),
@@ -195,6 +279,7 @@ def look(
         cwd=REPOSITORY,
         env={"PYTHONDONTWRITEBYTECODE": "1"},
         accept=range(256),
+        handed=streams,
     )
     if result.returncode not in (EXIT_ALL_PASSED, EXIT_SOME_FAILED) or not found.exists():
         append(log, f"pytest exited with {result.returncode}\n")
