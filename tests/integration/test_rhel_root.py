@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from builder.ask.plan import Plan
-from builder.lab.apt import debian_sources, proxy_options
+from builder.tools.apt import debian_sources, proxy_options
 from builder.make.findings import Findings, Outcome, Subject, Verdict
 from builder.make.overlay import collect_members
 from builder.make.resolution import Resolution
