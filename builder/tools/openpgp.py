@@ -49,19 +49,20 @@ def sign(path: Path, signature: Path, fingerprint: str, home: Path | None, *, wh
 
 
 def export_key(fingerprint: str, keyring: Path, home: Path | None) -> None:
-    """Write the public key as a key ring that gpgv reads.
+    """Write the public part of a key that can sign here, as a key ring that gpgv reads.
 
     Raises:
-        BadInput: there is no such key.
+        BadInput: there is no such secret key.
     """
     require_program("gpg", purpose="exports the public key", package="gpg")
-    argv = [*_gpg(home), "--no-tty", "--export-options", "export-minimal", "--output", keyring]
-    said = run([*argv, "--export", fingerprint], doing="export the public key", env=_variables()).stdout
-    if not keyring.is_file():
+    argv = [*_gpg(home), "--no-tty"]
+    look = [*argv, "--list-secret-keys", fingerprint]
+    if run(look, doing="look for the key", env=_variables(), accept=range(256)).returncode:
         raise BadInput(
-            f"GnuPG has no key {fingerprint}",
-            hint=said.strip() or "gpg --list-secret-keys shows those it has",
+            f"GnuPG has no secret key {fingerprint}", hint="gpg --list-secret-keys shows those it has"
         )
+    argv += ["--export-options", "export-minimal", "--output", keyring, "--export", fingerprint]
+    run(argv, doing="export the public key", env=_variables())
 
 
 def _gpg(home: Path | None) -> list[Argument]:

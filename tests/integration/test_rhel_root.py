@@ -22,12 +22,12 @@ from pathlib import Path
 import pytest
 
 from builder.ask.plan import Plan
-from builder.tools.apt import debian_sources, proxy_options
 from builder.make.findings import Findings, Outcome, Subject, Verdict
 from builder.make.overlay import collect_members
 from builder.make.resolution import Resolution
 from builder.make.verification import look
 from builder.room import read_plan, read_resolution
+from builder.tools.apt import debian_sources, proxy_options
 from builder.tools.process import Argument, find_program
 from tests.media.dvd import KEY_FILE
 from tests.media.keys import make_key
