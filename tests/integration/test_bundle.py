@@ -56,7 +56,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
 
 
 @pytest.fixture(scope="module")
-def bundle(clone: Path, key: Key, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(clone: Path, key: Key, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a bundle in parts, by the command that a person types."""
     output = tmp_path_factory.mktemp("salida")
     done = make(clone, key, f"OUTPUT={output}", "SPLIT=150M")
@@ -64,7 +64,15 @@ def bundle(clone: Path, key: Key, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = Path(done.stdout.splitlines()[-1])
     assert folder.parent == output
     assert len(list(folder.glob("*.tar.*"))) > 1
-    return folder
+    yield folder
+    shutil.rmtree(output)
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Path]:
+    """A folder for half a gigabyte, given back at once."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
 
 
 def git(folder: Path, *words: str) -> str:
@@ -82,7 +90,7 @@ def make(clone: Path, key: Key, *words: str) -> Run:
         forja = home / "forja"
         forja.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m builder.cli \"$@\" --cache '{CACHE}'\n")
         forja.chmod(0o755)
-        argv = ["make", "-C", clone, "bundle", "SETUP=true", f"FORJA={forja}", *words]
+        argv = ["make", "--no-print-directory", "-C", clone, "bundle", "SETUP=true", f"FORJA={forja}", *words]
         if not any(word.startswith(("KEY=", "UNSIGNED=")) for word in words):
             argv.append(f"KEY={key.fingerprint}")
         if not any(word.startswith("NEEDS=") for word in words):
@@ -108,9 +116,9 @@ def linked(bundle: Path, folder: Path) -> Path:
 
 
 def test_the_same_commit_gives_the_same_bytes_whole_or_in_parts(
-    clone: Path, bundle: Path, key: Key, tmp_path: Path
+    clone: Path, bundle: Path, key: Key, space: Path
 ) -> None:
-    done = make(clone, key, f"OUTPUT={tmp_path}")
+    done = make(clone, key, f"OUTPUT={space}")
     assert done.code == 0, done.stderr
     again = Path(done.stdout.splitlines()[-1])
     joined, whole = hashlib.sha256(), hashlib.sha256((again / f"{again.name}.tar").read_bytes())
@@ -121,19 +129,19 @@ def test_the_same_commit_gives_the_same_bytes_whole_or_in_parts(
     assert joined.hexdigest() == whole.hexdigest()
 
 
-def test_what_no_commit_has_is_refused_or_said(clone: Path, key: Key, tmp_path: Path) -> None:
+def test_what_no_commit_has_is_refused_or_said(clone: Path, key: Key, space: Path) -> None:
     readme, notes = clone / "README.md", clone / "mis notas.txt"
     text = readme.read_text()
     readme.write_text(f"{text}\n")
     try:
-        done = make(clone, key, f"OUTPUT={tmp_path}")
+        done = make(clone, key, f"OUTPUT={space}")
     finally:
         readme.write_text(text)
     assert "1 file(s) have changes that no commit has: README.md" in done.stderr
     assert "exit code 2" in done.stderr
     notes.write_text("no es de nadie más\n")
     try:
-        done = make(clone, key, f"OUTPUT={tmp_path}", "UNSIGNED=1", "KEY=", "NEEDS=image")
+        done = make(clone, key, f"OUTPUT={space}", "UNSIGNED=1", "KEY=", "NEEDS=image")
     finally:
         notes.unlink()
     assert done.code == 0, done.stderr
@@ -141,15 +149,15 @@ def test_what_no_commit_has_is_refused_or_said(clone: Path, key: Key, tmp_path: 
     assert "NOBODY HAS SIGNED this bundle" in done.stderr
     folder = Path(done.stdout.splitlines()[-1])
     assert folder.name.endswith("-unsigned")
-    opened = tmp_path / "abierto"
+    opened = space / "abierto"
     assert open_bundle(folder, "--key", key.fingerprint, opened).code == 2
     run = open_bundle(folder, "--unsigned", opened, lang="es_ES.UTF-8")
     assert run.code == 0, run.stderr
     assert "NADIE LO HA FIRMADO" in run.stderr
     assert not (opened / notes.name).exists()
     assert not (opened / ".bundle/lab").exists()
-    history = tmp_path / "historia"
-    git(tmp_path, "clone", "--quiet", str(opened / ".bundle/forja.bundle"), str(history))
+    history = space / "historia"
+    git(space, "clone", "--quiet", str(opened / ".bundle/forja.bundle"), str(history))
     assert git(history, "log", "--format=%s").splitlines() == ["Nada", "Todo"]
     tracked = git(history, "ls-files", "-z").rstrip("\0").split("\0")
     for name in tracked:
@@ -171,7 +179,7 @@ def test_what_no_commit_has_is_refused_or_said(clone: Path, key: Key, tmp_path: 
         (["KEY=1234"], "'1234' is not the fingerprint of a key"),
         (["KEY=" + "0" * 40], "GnuPG has no secret key " + "0" * 40),
         (["SPLIT=4400"], "'4400' is not the size of a part"),
-        (["SPLIT=-1M"], "'-1M' is not the size of a part"),
+        (["SPLIT=0M"], "'0M' is not the size of a part"),
     ],
 )
 def test_what_can_not_be_is_refused_at_once(clone: Path, key: Key, words: list[str], said: str) -> None:
@@ -184,15 +192,15 @@ def test_what_can_not_be_is_refused_at_once(clone: Path, key: Key, words: list[s
 # --- Its arrival ----------------------------------------------------------------------------------
 
 
-def test_a_damaged_and_a_missing_part_are_named(bundle: Path, key: Key, tmp_path: Path) -> None:
-    folder = linked(bundle, tmp_path / "traído")
+def test_a_damaged_and_a_missing_part_are_named(bundle: Path, key: Key, space: Path) -> None:
+    folder = linked(bundle, space / "traído")
     first, second, *_ = sorted(folder.glob("*.tar.*"))
     content = bytearray(first.read_bytes())
     content[len(content) // 2] ^= 1
     first.unlink()
     first.write_bytes(content)
     second.unlink()
-    opened = tmp_path / "abierto"
+    opened = space / "abierto"
     run = open_bundle(folder, "--key", key.fingerprint, opened)
     assert run.code == 2
     assert f"DAMAGED  {first.name}" in run.stderr
@@ -204,16 +212,16 @@ def test_a_damaged_and_a_missing_part_are_named(bundle: Path, key: Key, tmp_path
     assert not opened.exists()
 
 
-def test_who_signs_is_seen(bundle: Path, key: Key, tmp_path: Path) -> None:
+def test_who_signs_is_seen(bundle: Path, key: Key, space: Path) -> None:
     spaced = " ".join(re.findall("....", key.fingerprint.lower()))
     assert open_bundle(bundle, "--key", spaced, "--check").code == 0
-    other = make_key(tmp_path / "otra", "Otra")
-    wrong = open_bundle(bundle, "--key", other.fingerprint, tmp_path / "abierto")
+    other = make_key(space / "otra", "Otra")
+    wrong = open_bundle(bundle, "--key", other.fingerprint, space / "abierto")
     assert wrong.code == 2
     assert f"the signature is not by the key {other.fingerprint}" in wrong.stderr
 
     # Somebody's own key beside the archive does not help; nor do sums that were changed, nor none.
-    forged = linked(bundle, tmp_path / "falso")
+    forged = linked(bundle, space / "falso")
     sums = (forged / "SHA256SUMS").read_text()
     for name in ("SHA256SUMS", "SHA256SUMS.asc", "clave.gpg"):
         (forged / name).unlink()
@@ -224,16 +232,16 @@ def test_who_signs_is_seen(bundle: Path, key: Key, tmp_path: Path) -> None:
         sign = ["--armor", "--output", forged / "SHA256SUMS.asc", "--detach-sign", forged / "SHA256SUMS"]
         subprocess.run([*gpg, *sign], check=True)
     assert open_bundle(forged, "--key", other.fingerprint, "--check").code == 0
-    run = open_bundle(forged, "--key", key.fingerprint, tmp_path / "abierto")
+    run = open_bundle(forged, "--key", key.fingerprint, space / "abierto")
     assert run.code == 2
     assert "the signature is not by the key" in run.stderr
     (forged / "SHA256SUMS").write_text(sums.replace("a", "b"))
     assert "SHA256SUMS has changed" in open_bundle(forged, "--key", other.fingerprint).stderr
     (forged / "SHA256SUMS.asc").unlink()
     assert "SHA256SUMS.asc is missing" in open_bundle(forged, "--key", other.fingerprint).stderr
-    assert open_bundle(bundle, "--unsigned", tmp_path / "abierto").code == 2
+    assert open_bundle(bundle, "--unsigned", space / "abierto").code == 2
     assert open_bundle(bundle).code == 2
-    assert not (tmp_path / "abierto").exists()
+    assert not (space / "abierto").exists()
 
 
 # --- Its use --------------------------------------------------------------------------------------
