@@ -328,7 +328,9 @@ def test_a_medium_on_a_debian_without_a_network(host: Host, key: Key) -> None:
         cd '/srv/a forja'
         dpkg --purge --force-depends xorriso >/dev/null
         rm .bundle/debian/xorriso_*.deb
+        ! FORJA_BUNDLE=/srv builder/host/set-up.sh image
         builder/host/set-up.sh image
     """)
     assert said.code == 4
+    assert "FORJA_BUNDLE=/srv holds no bundle" in said.stderr
     assert "apt-get could not install: xorriso" in said.stderr

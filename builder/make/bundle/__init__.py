@@ -24,6 +24,7 @@ from builder.make.bundle.wheels import fetch_python
 from builder.tools.console import say, step, warn
 from builder.tools.errors import BadInput, HostUnready
 from builder.tools.files import MIB, require_space, scratch, sha256, write_text
+from builder.tools.memory import hold
 from builder.tools.openpgp import export_key, read_fingerprint, sign
 
 OPENER = Path(__file__).parent / "abrir.sh"
@@ -87,7 +88,7 @@ def make_bundle(wish: Wish, commit: Commit, dvd: Path | None) -> Path:
         dvd: the laboratory's DVD; None: the bundle has none.
 
     Raises:
-        HostUnready: a program (git, apt-get) is missing, or room on the disk.
+        HostUnready: a program (git, apt-get) is missing, or room on the disk, or another run is at it.
         StageFailed: one of them failed.
     """
     name = f"forja-{__version__}-{commit.short}{'' if wish.key else '-' + UNSIGNED}"
@@ -95,7 +96,7 @@ def make_bundle(wish: Wish, commit: Commit, dvd: Path | None) -> Path:
     cache = wish.cache.resolve() / "bundle"
     log = wish.cache.resolve() / "bundle.log"
     log.unlink(missing_ok=True)
-    with scratch(wish.output.resolve(), "bundle") as work:
+    with hold(cache), scratch(wish.output.resolve(), "bundle") as work:
         with step("Python packages"):
             python = fetch_python(commit.repository, cache, log=log)
         with step("Debian packages"):
