@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from builder.tools.apt import debian_sources, proxy_options
+from builder.tools.host import memory_mib
 from builder.tools.process import find_program
 from tests.media.keys import Key, make_key, short_home
 
@@ -29,6 +30,7 @@ GIT = {
     **dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), "/dev/null"),
 }
 SECONDS = 1500
+MEMORY = Path("/dev/shm")
 BARE = ("make", "git", "ca-certificates")
 """All that a Debian has on which somebody means to make images."""
 ENTER = """
@@ -287,9 +289,18 @@ def bare() -> Path:
     return path
 
 
+def roomy_place() -> Path:
+    """Return where a Debian of 3 GiB goes: into memory, where there is much of it."""
+    if os.geteuid() == 0 and MEMORY.is_dir() and memory_mib() > 12 * 1024:
+        status = os.statvfs(MEMORY)
+        if status.f_bavail * status.f_frsize > 6 * 2**30 and not status.f_flag & os.ST_NOEXEC:
+            return MEMORY
+    return CACHE
+
+
 @pytest.fixture
 def host(bare: Path, bundle: Path) -> Iterator[Host]:
-    with tempfile.TemporaryDirectory(prefix="host-", dir=CACHE) as folder:
+    with tempfile.TemporaryDirectory(prefix="host-", dir=roomy_place()) as folder:
         root = Path(folder) / "root"
         root.mkdir()
         unpack = ["tar", "-C", root, "-xf", bare, "--exclude=./dev/*"]
@@ -307,6 +318,7 @@ def test_a_medium_on_a_debian_without_a_network(host: Host, key: Key) -> None:
         sh /media/abrir.sh --key {key.fingerprint} '/srv/a forja'
         cd '/srv/a forja'
         builder/host/set-up.sh image lab
+        if grep -E 'Retrying|resolving|debian.org|pypi.org' .cache/set-up.log; then exit 9; fi
         builder/host/set-up.sh image lab
         .venv/bin/forja medium clasificado
         cat /proc/net/dev
