@@ -5,10 +5,10 @@
 PROFILE ?= clasificado
 FORJA ?= .venv/bin/forja
 SETUP ?= builder/host/set-up.sh
-export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM CLOSED LOCKED SIGNATURES RUNS LOOK FLEET
+export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM CLOSED LOCKED SIGNATURES RUNS LOOK FLEET KEY SPLIT OUTPUT NEEDS
 
 .DEFAULT_GOAL := help
-.PHONY: help image test test-without-machines test-machines test-mail check lint doctor bench setup clean distclean
+.PHONY: help image test test-without-machines test-machines test-mail check lint doctor bench bundle setup clean distclean
 
 # make itself ends with 2 whatever failed: the exit code that means something is printed.
 run = $(FORJA) $(1) || { code=$$?; \
@@ -68,6 +68,11 @@ bench: ## Measure speed and memory on a DVD of 8 GiB; IMAGE=yes, LOOK=folder, FL
 	@$(SETUP) image lab test
 	@.venv/bin/python -m tests.bench $${RUNS:+--runs "$$RUNS"} $${LOOK:+--look "$$LOOK"} $${FLEET:+--fleet} \
 		$(if $(IMAGE),--image "$$PROFILE" $(image_options))
+
+bundle: ## Pack all that a host without a network needs: KEY=fingerprint (or UNSIGNED=1) SPLIT=4000M OUTPUT=folder
+	@$(SETUP) image $(filter lab,$(or $(NEEDS),lab))
+	@$(call run,bundle $${KEY:+--key "$$KEY"} $(if $(UNSIGNED),--unsigned) $${SPLIT:+--split "$$SPLIT"} \
+		$${OUTPUT:+--output "$$OUTPUT"} $${NEEDS:+--needs $$NEEDS})
 
 setup: ## Install the system packages and the virtual environment that all of this needs
 	@$(SETUP) image lab test

@@ -19,9 +19,11 @@ from builder.ask.fleet import read_fleet
 from builder.ask.marks import read_marks
 from builder.ask.plan import Plan, make_plan, read_draft
 from builder.ask.profile import profile_names, read_profile
+from builder.ask.reading import REPOSITORY
 from builder.doctor import run_doctor
 from builder.fleet import kickstarts_of, seeds_of, write_fleet
 from builder.make.archive import write_archive
+from builder.make.bundle import NEEDS, Wish, check_wish, make_bundle, parse_size
 from builder.make.findings import Findings, Verdict
 from builder.make.image import Resources
 from builder.make.image import Way as ImageWay
@@ -47,7 +49,7 @@ from builder.pipeline import (
     verify_running,
     write_seeds,
 )
-from builder.request import Request, platform_of
+from builder.request import Request, find_laboratory_dvd, platform_of
 from builder.room import Room, read_findings, read_plan, read_resolution
 from builder.tools.console import say
 from builder.tools.errors import BadInput, ExitCode, ForjaError
@@ -127,6 +129,17 @@ def _verbs_that_make(verbs: Verbs) -> None:
     signed.add_argument("--key", metavar="FINGERPRINT", help="the key that signs the archive")
     signed.add_argument("--unsigned", action="store_true", help="an archive that nobody signs")
     overlay.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
+    bundle = _verb(verbs, "bundle", bundle_verb, "all that a host without a network needs, in one archive")
+    signed = bundle.add_mutually_exclusive_group()
+    signed.add_argument("--key", metavar="FINGERPRINT", help="the key that signs it")
+    signed.add_argument("--unsigned", action="store_true", help="a bundle that nobody signs")
+    bundle.add_argument("--gpg-home", type=Path, metavar="FOLDER", help="GnuPG's folder with that key")
+    bundle.add_argument("--split", metavar="SIZE", help="parts of at most this size: 4000M, 4G")
+    bundle.add_argument("--needs", nargs="+", choices=NEEDS, help="what that host is for (default: all)")
+    bundle.add_argument("--output", type=Path, default=Path("build"), help="folder that it is put into")
+    bundle.add_argument(
+        "--cache", type=Path, default=Path(".cache"), help="folder of what was fetched before"
+    )
 
 
 def _sign_key(parser: argparse._ActionsContainer) -> None:
@@ -278,6 +291,28 @@ def overlay_verb(arguments: argparse.Namespace) -> int:
         print("\n".join(map(str, made)))
         return ExitCode.OK
     print(write_overlay(plan, arguments.output or Path(f"{plan.name}.overlay.tar")))
+    return ExitCode.OK
+
+
+def bundle_verb(arguments: argparse.Namespace) -> int:
+    """`forja bundle`: all that a host without a network needs."""
+    if not arguments.key and not arguments.unsigned:
+        raise BadInput(
+            "a bundle needs the fingerprint of the key that signs it",
+            hint="KEY=FINGERPRINT (--key), or UNSIGNED=1 (--unsigned) for one that nobody should trust",
+        )
+    wish = Wish(
+        needs=tuple(arguments.needs or NEEDS),
+        output=arguments.output,
+        cache=arguments.cache,
+        split=parse_size(arguments.split) if arguments.split else None,
+        key=arguments.key,
+        gpg_home=arguments.gpg_home,
+    )
+    commit = check_wish(wish, REPOSITORY)
+    # The DVD is the same for every profile.
+    asked = Request(profile_names()[0], cache=arguments.cache)
+    print(make_bundle(wish, commit, find_laboratory_dvd(asked) if "lab" in wish.needs else None))
     return ExitCode.OK
 
 

@@ -5,7 +5,8 @@
 #   builder/host/set-up.sh --python              print the Python that it would use, and do nothing
 #
 # Says what it installs and why. When nothing is missing it says so in one line, and asks for neither network nor
-# privilege. Ends with 4 (host not ready) when it can't go on, as forja itself would.
+# privilege. In a folder that abrir.sh has unpacked, or with FORJA_BUNDLE naming its .bundle, it takes everything from
+# there and asks for no network. Ends with 4 (host not ready) when it can't go on, as forja itself would.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -14,6 +15,7 @@ list=$here/system-packages.tsv
 log=$root/.cache/set-up.log
 venv=$root/.venv
 stamp=$venv/.forja-complete
+bundle=${FORJA_BUNDLE:-$root/.bundle}
 tab=$(printf '\t')
 PATH=$PATH:/usr/sbin:/sbin
 export PATH
@@ -87,7 +89,7 @@ install_packages() {
     fi
     [ -n "$missing" ] || return 0
     changed=yes
-    say 'installing the system packages that are missing:'
+    say "installing the system packages that are missing${bundle:+, from $bundle}:"
     printf '%s\n' "$missing" | while IFS=$tab read -r package purpose; do
         printf '    %-20s %s\n' "$package" "$purpose" >&2
     done
@@ -96,19 +98,56 @@ install_packages() {
     # shellcheck disable=SC2086
     case $family in
         debian)
-            apt='env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3'
+            set -- env DEBIAN_FRONTEND=noninteractive
+            if [ -n "$bundle" ]; then
+                write_apt_settings
+                set -- "$@" "APT_CONFIG=$root/.cache/bundle-apt/apt.conf"
+            fi
+            set -- "$@" apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3
             find_privilege || stop 'that takes root, or sudo without a password' \
                 "as root: apt-get install --no-install-recommends $packages"
-            logged $as_root $apt update || stop 'apt-get update failed' 'is a mirror in reach?'
-            logged $as_root $apt install -y --no-install-recommends $packages ||
+            logged $as_root "$@" update || stop 'apt-get update failed' 'is a mirror in reach?'
+            logged $as_root "$@" install -y --no-install-recommends $packages ||
                 stop "apt-get could not install: $packages" 'install them by hand, and run this again'
             ;;
         *)
+            set -- dnf -y --setopt=install_weak_deps=False
+            if [ -n "$bundle" ]; then
+                [ -d "$bundle/rhel/repodata" ] || stop "a bundle holds no RPMs of RHEL: $packages" \
+                    "install them from a mirror of yours, or bring $bundle/rhel: docs/how-to/air-gap.md"
+                set -- "$@" --disablerepo='*' --repofrompath="forja-bundle,file://$(as_url "$bundle/rhel")" \
+                    --setopt=forja-bundle.module_hotfixes=1 --setopt=forja-bundle.gpgcheck=1 \
+                    --setopt=forja-bundle.gpgkey="$(printf 'file://%s ' /etc/pki/rpm-gpg/RPM-GPG-KEY-*)"
+            fi
             find_privilege || stop 'that takes root, or sudo without a password' "as root: dnf install $packages"
-            logged $as_root dnf -y --setopt=install_weak_deps=False install $packages ||
+            logged $as_root "$@" install $packages ||
                 stop "dnf could not install: $packages" 'install them by hand, and run this again'
             ;;
     esac
+}
+
+# What apt needs to see the bundle's packages and nothing else: no mirror is asked, and the host's own lists stay.
+write_apt_settings() {
+    own=$root/.cache/bundle-apt
+    mkdir -p "$own/lists/partial"
+    # abrir.sh has held the signature of all this against a key: there is no other one to check.
+    printf 'deb [trusted=yes] file:%s ./\n' "$(as_url "$bundle/debian")" >"$own/sources.list"
+    {
+        printf 'Dir::Etc::SourceList "%s";\n' "$own/sources.list"
+        printf 'Dir::Etc::SourceParts "/dev/null";\nAPT::Sandbox::User "root";\n'
+        printf 'Dir::State::Lists "%s";\n' "$own/lists"
+        printf 'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+    } >"$own/apt.conf"
+}
+
+as_url() { printf %s "$1" | sed 's/%/%25/g; s/ /%20/g'; }
+
+# The laboratory's DVD lies where forja looks for it.
+place_dvd() {
+    for iso in "$bundle"/lab/*.iso; do
+        to=$root/.cache/${iso##*/}
+        [ ! -e "$iso" ] || [ -e "$to" ] || ln "$iso" "$to" 2>/dev/null || { cp "$iso" "$to.part" && mv "$to.part" "$to"; }
+    done
 }
 
 # The first Python from 3.11 to 3.13 that can make virtual environments, the system's own before others on PATH.
@@ -138,11 +177,16 @@ make_environment() {
     say "making the virtual environment .venv with $("$python" -V) from requirements.lock"
     rm -rf "$venv"
     "$python" -m venv "$venv" || stop "$python could not make a virtual environment"
+    set -- --no-deps --require-hashes --use-pep517 --no-build-isolation
+    from='it needs PyPI, or a mirror of it (PIP_INDEX_URL, PIP_FIND_LINKS)'
+    if [ -n "$bundle" ]; then
+        set -- "$@" --no-index --find-links "$bundle/wheels"
+        from="it takes them from $bundle/wheels"
+    fi
     # pykickstart is published as source only: what builds it is pinned too, and nothing else is fetched for it.
     for lock in "$here/build-tools.lock" "$root/requirements.lock"; do
-        logged "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps --require-hashes \
-            --use-pep517 --no-build-isolation -r "$lock" ||
-            stop "pip could not install $lock" 'it needs PyPI, or a mirror of it (PIP_INDEX_URL, PIP_FIND_LINKS)'
+        logged "$venv/bin/python" -m pip --disable-pip-version-check --no-input install "$@" -r "$lock" ||
+            stop "pip could not install $lock" "$from"
     done
     add_command
     printf '%s' "$mark$root" >"$stamp"
@@ -180,6 +224,10 @@ case "$family $needs " in
     "rhel "*" lab "*) stop 'the laboratory DVD is made of Debian packages, by Debian only' 'give a RHEL DVD: ISO=/path/to.iso' ;;
 esac
 changed=no
+if [ -n "${FORJA_BUNDLE-}" ] && [ ! -d "$bundle/wheels" ]; then
+    stop "FORJA_BUNDLE=$bundle holds no bundle" 'give the folder .bundle of what abrir.sh has unpacked'
+fi
+if [ -d "$bundle/wheels" ]; then bundle=$(CDPATH='' cd -- "$bundle" && pwd); else bundle=; fi
 
 # One set-up at a time: a second one waits, and then finds nothing to do.
 mkdir -p "$root/.cache"
@@ -188,4 +236,5 @@ flock 9
 : >"$log"
 install_packages
 make_environment
+case " $needs " in *' lab '*) [ -z "$bundle" ] || place_dvd ;; esac
 [ "$changed" = yes ] || say "nothing to do: packages ($needs) and .venv are in place"

@@ -12,8 +12,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.lab.apt import debian_sources, proxy_options
 from builder.lab.content import Content
+from builder.tools.apt import debian_sources, proxy_options
 from builder.tools.process import require_program, run
 
 SUITE = "bookworm"

@@ -22,19 +22,19 @@ from pathlib import Path
 import pytest
 
 from builder.ask.plan import Plan
-from builder.lab.apt import debian_sources, proxy_options
 from builder.make.findings import Findings, Outcome, Subject, Verdict
 from builder.make.overlay import collect_members
 from builder.make.resolution import Resolution
 from builder.make.verification import look
 from builder.room import read_plan, read_resolution
+from builder.tools.apt import debian_sources, proxy_options
 from builder.tools.process import Argument, find_program
 from tests.media.dvd import KEY_FILE
 from tests.media.keys import make_key
 from tests.media.rhel83 import Kit, make_dvd, read_packages, update_of
 from tests.media.rpms import Rpm, build_rpms
 
-from .conftest import CACHE, forja
+from .conftest import CACHE, REPOSITORY, forja
 
 LOCK = "/etc/dnf/plugins/versionlock.list"
 PINNED = "2:3.3.1-12.el8_3.1"
@@ -381,3 +381,42 @@ def test_a_break_turns_its_controls_red(
     root.check(case.how)
     found = look_at(root, resolved[1], tmp_path)
     assert red_controls(found) == {case.control, *case.also}
+
+
+# --- The build host: what a bundle brings to one without a network -----------------------------------
+
+
+def test_set_up_takes_rpms_from_a_bundle_alone(programs: Path, memory: Path, kit: Kit) -> None:
+    brought, root = memory / "brought", Root(memory / "host", programs, memory / "brought")
+    shutil.copytree(REPOSITORY / "builder/host", brought / "builder/host")
+    (brought / "requirements.lock").touch()
+    (brought / ".bundle/wheels").mkdir(parents=True)
+    rows = (brought / "builder/host/system-packages.tsv").read_text().splitlines()
+    names = {row.split("\t")[3] for row in rows if row.startswith("image\t")} - {"-"}
+    shutil.copy2(shutil.which("flock") or "", root.installed / "flock")
+    trusted = root.installed / "etc/pki/rpm-gpg"
+    trusted.mkdir(parents=True)
+    shutil.copyfile(kit.key.public, trusted / "RPM-GPG-KEY-prueba")
+    set_up = "PATH=$PATH:/; /media/builder/host/set-up.sh image"
+
+    said = root.run(set_up)
+    assert said.returncode == 4
+    assert "a bundle holds no RPMs of RHEL: " in said.stdout
+    assert root.run("rpm -q xorriso").returncode != 0
+
+    rpms = brought / ".bundle/rhel"
+    build_rpms([Rpm(name, "1", "1.el8") for name in sorted(names)], rpms, key=kit.key)
+    subprocess.run(["createrepo_c", "--quiet", rpms], check=True)
+    said = root.run(set_up)
+    # That is all that stands for RHEL here: the packages are empty, and no Python of 8.8 is among them.
+    assert "no Python from 3.11 to 3.13" in said.stdout, said.stdout
+    installed = root.check("rpm -qa --qf '%{NAME}\\n'").split()
+    assert {"xorriso", "qemu-kvm", "python3.11", "isomd5sum"} <= set(installed)
+
+    root.check("rpm -e --nodeps xorriso")
+    build_rpms([Rpm("xorriso", "1", "1.el8")], rpms, key=None)
+    subprocess.run(["createrepo_c", "--quiet", rpms], check=True)
+    said = root.run(f"dnf clean all; {set_up}")
+    assert said.returncode == 4
+    assert "dnf could not install: " in said.stdout
+    assert root.run("rpm -q xorriso").returncode != 0

@@ -58,6 +58,15 @@ def test_paths_with_blanks_and_quotes_reach_forja_whole(forja: str) -> None:
     ]
 
 
+def test_a_bundle_is_what_the_variables_say(forja: str) -> None:
+    done = make("bundle", forja, "SETUP=echo set-up", "KEY=AB CD", "SPLIT=4G", "OUTPUT=/mnt/a stick")
+    assert done.stdout.splitlines() == [
+        *("set-up image lab", "bundle", "--key", "AB CD", "--split", "4G", "--output", "/mnt/a stick")
+    ]
+    done = make("bundle", forja, "SETUP=echo set-up", "UNSIGNED=1", "NEEDS=image test")
+    assert done.stdout.splitlines() == ["set-up image", "bundle", "--unsigned", "--needs", "image", "test"]
+
+
 def test_the_exit_code_that_make_hides_is_printed(forja: str) -> None:
     done = make("image", forja, "SETUP=true")
     assert done.returncode == 2  # make's own, whatever failed

@@ -6,7 +6,6 @@ It is a zip that Python runs: `program/` is the package of that name here, `root
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from builder.ask.plan import Plan
 from builder.make.overlay import ENTRIES, HOOKS, Member, collect_members
 from builder.tools.errors import BadInput
 from builder.tools.files import finished, sha256, write_text
-from builder.tools.process import require_program, run
+from builder.tools.openpgp import read_fingerprint, sign
 
 PROGRAM = Path(__file__).parent / "program"
 MAIN = """\
@@ -33,7 +32,6 @@ sys.exit(start())
 """
 FIRST_DATE = 315532800  # 1980-01-01: a zip knows no earlier one
 UNSIGNED = "unsigned"
-FINGERPRINT_DIGITS = 40
 
 
 def write_archive(
@@ -54,7 +52,7 @@ def write_archive(
             file that can't be read.
         StageFailed: GnuPG did not sign.
     """
-    fingerprint = None if key is None else _fingerprint(key)
+    fingerprint = None if key is None else read_fingerprint(key)
     path = path or Path(f"{plan.name}.overlay{'' if fingerprint else '.' + UNSIGNED}.pyz")
     if fingerprint is None and UNSIGNED not in path.name:
         raise BadInput(
@@ -71,17 +69,8 @@ def write_archive(
     if fingerprint is None:
         return [path, sums]
     with finished(signature) as partial:
-        _sign(path, partial, fingerprint, gpg_home)
+        sign(path, partial, fingerprint, gpg_home, what="the archive")
     return [path, signature, sums]
-
-
-def _fingerprint(text: str) -> str:
-    digits = "".join(text.split()).upper()
-    if len(digits) != FINGERPRINT_DIGITS or set(digits) - set("0123456789ABCDEF"):
-        raise BadInput(
-            f"'{text}' is not the fingerprint of a key", hint="gpg --list-secret-keys shows its 40 digits"
-        )
-    return digits
 
 
 def _parts(plan: Plan, fingerprint: str | None) -> dict[str, bytes]:
@@ -181,17 +170,3 @@ def _write_zip(path: Path, parts: dict[str, bytes]) -> None:
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = (stat.S_IFREG | 0o600) << 16
             archive.writestr(info, content)
-
-
-def _sign(path: Path, signature: Path, fingerprint: str, gpg_home: Path | None) -> None:
-    require_program("gpg", purpose="signs the archive", package="gpg")
-    home: list[str | Path] = ["--homedir", gpg_home] if gpg_home else []
-    variables = {name: os.environ[name] for name in ("GNUPGHOME",) if name in os.environ}
-    with contextlib.suppress(OSError):
-        variables["GPG_TTY"] = os.ttyname(0)  # where gpg-agent asks for the passphrase
-    who = ["--batch", "--no-tty", "--local-user", f"{fingerprint}!"]
-    run(
-        ["gpg", *home, *who, "--armor", "--output", signature, "--detach-sign", path],
-        doing=f"sign the archive with the key {fingerprint}",
-        env=variables,
-    )

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import time
+from urllib.parse import quote
 
 import dnf
 import dnf.exceptions
@@ -99,7 +100,7 @@ def open_base(request):
     base = dnf.Base(conf)
     for name, folder in request["repositories"].items():
         # A medium does not change under its own name: the fingerprint of its metadata is the cache's.
-        base.repos.add_new_repo(name, conf, baseurl=["file://" + folder], metadata_expire=-1)
+        base.repos.add_new_repo(name, conf, baseurl=["file://" + quote(folder)], metadata_expire=-1)
     base.fill_sack(load_system_repo=False)
     base.read_comps(arch_filter=True)
     return base

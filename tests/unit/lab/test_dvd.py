@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from builder.lab import boot
-from builder.lab.apt import debian_sources
 from builder.lab.archive import Entry, merged_path, read_tar, write_initrd, write_tar
 from builder.lab.content import Content
 from builder.lab.dvd import dvd_key
 from builder.lab.rootfs import rootfs_key
 from builder.lab.stage2 import module_order
+from builder.tools.apt import debian_sources
 from builder.tools.errors import BadInput
 
 CONTENT = Content(

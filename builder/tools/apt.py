@@ -1,4 +1,4 @@
-"""Where this host gets Debian from: its own apt sources and proxies, for mmdebstrap to use."""
+"""Where this host gets Debian from: its own apt sources and proxies, for another root to use."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def debian_sources(suite: str, apt: Path = APT) -> list[str]:
     return [f"deb {options}{uri} {name} main" for uri, name in found]
 
 
-def proxy_options(environ: dict[str, str] | None = None) -> list[str]:
-    """Return mmdebstrap options that carry over this host's apt proxy and date checks."""
+def acquire_settings(environ: dict[str, str] | None = None) -> list[str]:
+    """Return the settings of this host's apt that say how it reaches a mirror: ``Acquire::... "value"``."""
     environ = dict(os.environ) if environ is None else environ
-    options = [
-        f'--aptopt=Acquire::{scheme}::Proxy "{value}"'
+    settings = [
+        f'Acquire::{scheme}::Proxy "{value}"'
         for scheme in ("http", "https")
         if (value := environ.get(f"{scheme}_proxy", ""))
     ]
@@ -49,8 +49,13 @@ def proxy_options(environ: dict[str, str] | None = None) -> list[str]:
         dump = run(["apt-config", "dump", "Acquire"], doing="read this host's apt configuration").stdout
         for name, value in re.findall(r'^([\w:-]+) "([^"]+)";$', dump, re.MULTILINE):
             if name in PASSED_ON:
-                options.append(f'--aptopt={name} "{value}"')
-    return options
+                settings.append(f'{name} "{value}"')
+    return settings
+
+
+def proxy_options(environ: dict[str, str] | None = None) -> list[str]:
+    """Return mmdebstrap options that carry over this host's apt proxy and date checks."""
+    return [f"--aptopt={setting}" for setting in acquire_settings(environ)]
 
 
 def _one_line_entries(apt: Path) -> Iterator[tuple[str, str]]:
