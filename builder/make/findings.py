@@ -15,6 +15,11 @@ ACTS = Bilingual(
     es="Actúa sobre el servidor: sólo se hace en una copia desechable de la imagen.",
     en="It acts on the server: done in a throwaway copy of the image only.",
 )
+FIRST_BOOT = Bilingual(
+    es="Sólo se ve en el primer arranque de una copia de la imagen: este servidor ya está en uso.",
+    en="Seen in the first boot of a copy of the image only: this server is in use already.",
+)
+SPARED = (ACTS, FIRST_BOOT)
 """Why a test is not shown on a server in use."""
 
 

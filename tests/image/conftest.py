@@ -22,7 +22,7 @@ from testinfra.host import Host
 
 from builder.ask.plan import Plan
 from builder.ask.reading import Bilingual
-from builder.make.findings import ACTS
+from builder.make.findings import ACTS, FIRST_BOOT
 from builder.make.resolution import Resolution
 
 CONNECT_SECONDS = 20.0
@@ -34,7 +34,7 @@ NO_PACKAGES = Bilingual(
     es="No consta con qué paquetes se instaló: falta el packages.json de su imagen.",
     en="Which packages it was installed with is not known: its image's packages.json is missing.",
 )
-REASONS = {reason.es: reason.model_dump() for reason in (NO_CLIENT, NO_PACKAGES, ACTS)}
+REASONS = {reason.es: reason.model_dump() for reason in (NO_CLIENT, NO_PACKAGES, ACTS, FIRST_BOOT)}
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,13 @@ def acting(pytestconfig: pytest.Config) -> None:
     """What changes something on the server needs this: on a server in use it is not done, nor shown."""
     if "streams" in pytestconfig.stash[CONTEXT]["connection"]:
         pytest.skip(ACTS.es)
+
+
+@pytest.fixture(scope="session")
+def fresh(pytestconfig: pytest.Config) -> None:
+    """What can be seen in a first boot only needs this: on a server in use it is not shown."""
+    if "streams" in pytestconfig.stash[CONTEXT]["connection"]:
+        pytest.skip(FIRST_BOOT.es)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
 
 
 @pytest.mark.control("RHEL-AIDE-01")
-def test_the_data_base_came_with_the_image(facts: dict[str, str], seen: Any) -> None:
+def test_the_data_base_came_with_the_image(fresh: None, facts: dict[str, str], seen: Any) -> None:
     made, booted, entries = map(int, facts["before"].splitlines())
     names = set(facts["names"].split())
     seen(f"{facts['state']}; the image's own has {entries} entries\n{facts['first']}")
@@ -86,7 +86,7 @@ def differences(report: str) -> dict[str, int]:
 
 
 @pytest.mark.control("RHEL-AIDE-04")
-def test_a_change_is_found(facts: dict[str, str], seen: Any) -> None:
+def test_a_change_is_found(acting: None, facts: dict[str, str], seen: Any) -> None:
     found = differences(facts["changed"])
     seen(f"a file put below {FOLDER}: {found}; {facts['timer']}")
     assert found == {"Added": 1, "Removed": 0, "Changed": 0}
@@ -97,7 +97,7 @@ def test_a_change_is_found(facts: dict[str, str], seen: Any) -> None:
 
 
 @pytest.mark.control("RHEL-AIDE-05")
-def test_a_change_is_told(plan: Any, host: Any, facts: dict[str, str], seen: Any) -> None:
+def test_a_change_is_told(acting: None, plan: Any, host: Any, facts: dict[str, str], seen: Any) -> None:
     mail = await_line(host, f"grep -F {PLACE} /var/mail/{plan.site.admin.user}", ARRIVE)
     seen(f"{facts['told']}\n{facts['log']}\nto postmaster: {mail}")
     assert differences(facts["told"]) == differences(facts["changed"])

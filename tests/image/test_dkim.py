@@ -55,7 +55,7 @@ def test_key_is_rsa_2048_at_least(facts: Facts, seen: Seen) -> None:
 
 
 @pytest.mark.control("CCN681-6.5.9-04")
-def test_key_was_not_in_the_image(plan: Plan, facts: Facts, seen: Seen) -> None:
+def test_key_was_not_in_the_image(fresh: None, plan: Plan, facts: Facts, seen: Seen) -> None:
     made, boot = map(int, facts["made"])
     seen(f"brought by the site: {plan.site.dkim.key}; made {made - boot} s after the start of this boot")
     assert plan.site.dkim.key is not None or made >= boot - SLACK_SECONDS

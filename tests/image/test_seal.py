@@ -80,7 +80,7 @@ def booted(facts: dict[str, str]) -> int:
 
 
 @pytest.mark.control("RHEL-SEAL-01", "RHEL-SSHD-08")
-def test_host_keys_are_made_on_this_machine(facts: dict[str, str], seen: Any) -> None:
+def test_host_keys_are_made_on_this_machine(fresh: None, facts: dict[str, str], seen: Any) -> None:
     keys = {line.split()[0]: line.split()[1:] for line in facts["keys"].splitlines()}
     seen(f"{facts['prints']}\n{facts['keys']}")
     names = {
@@ -99,7 +99,7 @@ def test_host_keys_are_made_on_this_machine(facts: dict[str, str], seen: Any) ->
 
 
 @pytest.mark.control("RHEL-SEAL-01", "RHEL-SERVICE-04")
-def test_first_boot_ran_to_its_end(facts: dict[str, str], seen: Any) -> None:
+def test_first_boot_ran_to_its_end(fresh: None, facts: dict[str, str], seen: Any) -> None:
     seen(facts["first"])
     lines = facts["first"].splitlines()
     assert "Result=success" in lines
@@ -109,7 +109,7 @@ def test_first_boot_ran_to_its_end(facts: dict[str, str], seen: Any) -> None:
 
 
 @pytest.mark.control("RHEL-SEAL-02")
-def test_machine_id_is_this_machines(facts: dict[str, str], seen: Any) -> None:
+def test_machine_id_is_this_machines(fresh: None, facts: dict[str, str], seen: Any) -> None:
     machine, made, *journals = facts["machine"].splitlines()
     seen(f"{machine}, {facts['dbus']}, journals {journals}")
     assert re.fullmatch(r"[0-9a-f]{32}", machine)
@@ -131,7 +131,7 @@ def test_boot_entries_carry_the_machine_id(facts: dict[str, str], seen: Any) -> 
 
 
 @pytest.mark.control("RHEL-ACCOUNT-02")
-def test_passwords_age_from_the_first_boot(plan: Any, facts: dict[str, str], seen: Any) -> None:
+def test_passwords_age_from_the_first_boot(fresh: None, plan: Any, facts: dict[str, str], seen: Any) -> None:
     ageing = {line.split()[0]: line.split()[1:] for line in facts["ageing"].splitlines()}
     values = plan.profile.values
     seen(facts["ageing"])
@@ -150,7 +150,7 @@ def test_nothing_is_left_of_the_build(plan: Any, facts: dict[str, str], seen: An
 
 
 @pytest.mark.control("RHEL-SEAL-03")
-def test_logs_begin_with_this_boot(facts: dict[str, str], seen: Any) -> None:
+def test_logs_begin_with_this_boot(fresh: None, facts: dict[str, str], seen: Any) -> None:
     seen(f"boots in the journal: {facts['boots']}; older logs: {facts['oldlogs'] or 'none'}")
     assert facts["oldlogs"] == ""
     assert facts["boots"] == "1"
@@ -182,7 +182,7 @@ def test_one_record_of_the_installation_is_kept(facts: dict[str, str], seen: Any
 
 
 @pytest.mark.control("RHEL-SEAL-06")
-def test_no_inherited_seeds_leases_or_histories(facts: dict[str, str], seen: Any) -> None:
+def test_no_inherited_seeds_leases_or_histories(fresh: None, facts: dict[str, str], seen: Any) -> None:
     old = [line for line in facts["seeds"].splitlines() if int(line.split()[0]) < booted(facts)]
     seen(
         f"seeds: {facts['seeds'] or 'none'}; leases: {facts['leases'] or 'none'};"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from report_sample import sample
 
+from builder.ask.reading import Bilingual
 from builder.make import report
-from builder.make.findings import ACTS, Finding, Findings, Outcome, Server, Verdict
+from builder.make.findings import SPARED, Finding, Findings, Outcome, Server, Verdict
 from builder.make.report.comparison import compare, to_lines
 from builder.make.report.listing import make_listing, read_listing
 from builder.make.report.words import Words
@@ -17,9 +18,9 @@ from builder.make.verification import spare
 SERVER = Server(name="relay.ejemplo.es", machine="ab" * 32, host_key="ssh-ed25519 SHA256:Zm9yamE")
 
 
-def spared(finding: Finding) -> Finding:
-    """Return a test as it ends on a server in use, when it acts."""
-    return finding.model_copy(update={"outcome": Outcome.NOT_SHOWN, "reason": ACTS, "seen": ()})
+def spared(finding: Finding, why: Bilingual) -> Finding:
+    """Return a test as it ends on a server in use, which is spared it."""
+    return finding.model_copy(update={"outcome": Outcome.NOT_SHOWN, "reason": why, "seen": ()})
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ def acting(image: Findings) -> str:
     )
 
 
-@pytest.fixture
-def server(image: Findings, acting: str) -> Findings:
-    """The same seen on a server, where the test of that control acts."""
+@pytest.fixture(params=SPARED, ids=["acts", "first boot"])
+def server(image: Findings, acting: str, request: pytest.FixtureRequest) -> Findings:
+    """The same seen on a server, which is spared the test of that control."""
     subject = image.subject.model_copy(update={"image": "", "sha256": "", "size": 0, "server": SERVER})
-    findings = [spared(item) if acting in item.controls else item for item in image.findings]
+    findings = [spared(item, request.param) if acting in item.controls else item for item in image.findings]
     return Findings(subject=subject, findings=tuple(findings))
 
 
@@ -56,8 +57,9 @@ def test_the_page_says_whose_it_is(server: Findings, tmp_path: Path) -> None:
         assert SERVER.machine in text
     assert "Servidor en uso verificado" in page
     assert "Imagen verificada" not in page
-    assert ACTS.es in page
-    assert ACTS.en in english
+    why = next(item.reason for item in server.findings if item.reason in SPARED)
+    assert why.es in page
+    assert why.en in english
     for path in paths[2:]:
         assert path.name.endswith(".csv") or SERVER.name in path.read_text()
     listing = read_listing(tmp_path)

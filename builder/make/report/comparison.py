@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from builder.ask.reading import Bilingual, Frozen
-from builder.make.findings import ACTS, Verdict
+from builder.make.findings import SPARED, Verdict
 from builder.make.report.listing import Identity, Line, Listing
 from builder.make.report.words import Words, visible
 
@@ -156,8 +156,8 @@ def _judge(item: Difference, new: Line | None) -> str:
     """Return the group of a difference; "" for none."""
     if item.old is item.new:
         return "evidence" if item.no_longer_read or item.newly_read else ""
-    if item.new is Verdict.NOT_VERIFIED and new and new.whys == (ACTS,):
-        return "changed"  # a server in use is spared what would act on it
+    if item.new is Verdict.NOT_VERIFIED and new and new.whys and all(why in SPARED for why in new.whys):
+        return "changed"  # a server in use is spared that
     if item.old is Verdict.HOLDS or item.new is Verdict.FAILS:
         return "worse"
     if item.old is None:

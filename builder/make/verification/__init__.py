@@ -16,7 +16,7 @@ from typing import Protocol
 from builder import __version__
 from builder.ask.plan import Plan
 from builder.ask.reading import REPOSITORY
-from builder.make.findings import ACTS, Finding, Findings, Outcome, Subject
+from builder.make.findings import SPARED, Finding, Findings, Outcome, Subject
 from builder.make.resolution import Resolution
 from builder.make.verification.guest import Guest, boot_guest
 from builder.make.verification.server import reach_server, tell
@@ -199,7 +199,7 @@ def spare(findings: Sequence[Finding], verified: Findings) -> tuple[Finding, ...
     note = f"imagen {image.image}, SHA-256 {image.sha256}, {image.began}; no este servidor"
     return tuple(
         passed[finding.test].model_copy(update={"seen": (note, *passed[finding.test].seen)})
-        if finding.reason == ACTS and finding.test in passed
+        if finding.reason in SPARED and finding.test in passed
         else finding
         for finding in findings
     )
