@@ -273,7 +273,6 @@ def relayed(guest: Guest) -> str:
     return token
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5-29")
 def test_accepted_message_is_in_the_queue(host: Any, guest: Guest, seen: Seen) -> None:
     token = uuid.uuid4().hex
