@@ -117,7 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
-    put_in_order(config, items, Path(config.stash[CONTEXT]["found"]).parent)
+    put_in_order(config, items, Path(config.stash[CONTEXT]["found"]).with_name("looked"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -92,10 +92,6 @@ def wait_for(condition: str, seconds: int = 10) -> str:
     return f"i=0; until {condition} || [ $i -ge {seconds * 5} ]; do sleep 0.2; i=$((i + 1)); done"
 
 
-ONE_BY_ONE = "exec 9>/run/forja-cuentas; flock 9; "
-"""Before a shell command that makes accounts: tests that run side by side wait for each other."""
-
-
 def new_password() -> str:
     """Return a password of the moment that pwquality takes: every class, nothing repeated or counted up."""
     kinds = ("BDGKMPRTVX", "cfhjlnqswz", "2468", "-_.")

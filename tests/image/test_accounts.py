@@ -78,7 +78,7 @@ def trial(plan: Any, host: Any, acting: None) -> dict[str, str]:
 
     # Of a unit's own, as getty is: a session's identity can't be changed (loginuid_immutable).
     unit = "systemd-run --quiet --collect --wait --pipe"
-    console = f"echo exit | {unit} timeout 20 script -qec 'login -f {TRIED}' /dev/null; echo code $?"
+    console = f"echo exit | {unit} timeout 120 script -qec 'login -f {TRIED}' /dev/null; echo code $?"
     refused = {
         "short": change(short),
         "one_class": change("bdgkmprtvxcfhjlnqswzbd"),

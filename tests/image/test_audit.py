@@ -99,7 +99,7 @@ def facts(host: Any) -> dict[str, str]:
             "change": "auditctl -w /forja-prueba -p w -k forja-prueba; auditctl -l | grep -c forja-prueba",
             "files": "augenrules --check; grep -hcE '^-[aw] ' /etc/audit/audit.rules",
             "service": "systemctl is-active auditd; systemctl is-enabled auditd",
-            "privileged": "find / -xdev -type f -perm /6000",
+            "privileged": "find / -xdev -ignore_readdir_race -type f -perm /6000",
             "logins": "for p in $(pidof sshd | cut -d' ' -f1) self; do cat /proc/$p/loginuid; echo; done;"
             " (echo 4294967295 > /proc/self/loginuid) 2>&1; cat /proc/self/loginuid",
             "conf": "grep -E '^[a-z]' /etc/audit/auditd.conf",

@@ -29,7 +29,7 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
             "issue": "cat /etc/issue",
             "motd": "cat /etc/motd",
             "sockets": "ss -H -tuln",
-            "stray": "find / /home /var /var/log /var/spool/postfix /etc/postfix -xdev"
+            "stray": "find / /home /var /var/log /var/spool/postfix /etc/postfix -xdev -ignore_readdir_race"
             " \\( -path /proc -o -path /sys -o -path /run \\) -prune -o"
             " \\( -nouser -o -nogroup -o -type f -perm -0002 -o -type d -perm -0002 ! -perm -1000 \\) -print",
             "enabled": "SYSTEMD_OFFLINE=1 systemctl list-unit-files --state=enabled --no-legend --no-pager",

@@ -97,7 +97,6 @@ def test_record_for_dns_is_the_keys(plan: Plan, facts: Facts, seen: Seen) -> Non
     assert max(map(len, re.findall(r'"([^"]*)"', text))) <= 255
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.9-01", "CCN681-6.5.9-03")
 def test_own_mail_is_signed(plan: Plan, guest: Guest, host: Any, seen: Seen) -> None:
     token, domain = uuid.uuid4().hex, plan.site.mail.domain
@@ -128,7 +127,6 @@ def test_own_mail_is_signed(plan: Plan, guest: Guest, host: Any, seen: Seen) -> 
     assert tags["bh"] == base64.b64encode(hashlib.sha256(canonical).digest()).decode()
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.9-01")
 def test_what_the_server_writes_is_signed(plan: Plan, host: Any, seen: Seen) -> None:
     token = uuid.uuid4().hex
@@ -141,7 +139,6 @@ def test_what_the_server_writes_is_signed(plan: Plan, host: Any, seen: Seen) -> 
     assert f"d={plan.site.mail.domain};" in found[0]
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.9-06")
 def test_without_the_milter_no_mail_is_taken(guest: Guest, host: Any, seen: Seen) -> None:
     host.check_output("systemctl stop opendkim")
@@ -165,6 +162,5 @@ def test_without_the_milter_no_mail_is_taken(guest: Guest, host: Any, seen: Seen
     finally:
         host.check_output("systemctl start opendkim")
         await_line(host, "ss -Hlnt | grep 127.0.0.1:8891")
-        host.check_output("postqueue -f")  # what others had on its way was put off
     seen(answers)
     assert re.match(rb"4[25]\d ", answers[-1]), answers

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from facts import ONE_BY_ONE, ask, new_password
+from facts import ask, new_password
 from smtp import ARRIVE, await_line
 
 from builder.ask.plan import Plan
@@ -39,7 +39,7 @@ def told(host: Any) -> Iterator[dict[str, str]]:
             host,
             {
                 "before": CADUCIDAD,
-                "make": f"{ONE_BY_ONE}{make} usermod -L caduca-cerrada; umask 022;"
+                "make": f"{make} usermod -L caduca-cerrada; umask 022;"
                 f" {certify} -subj /CN=largo -days 400 2>/dev/null > {CERTS}/forja-prueba.pem;"
                 f" {certify} -subj /CN=corto -days 9 2>/dev/null >> {CERTS}/forja-prueba.pem",
                 "said": CADUCIDAD,

@@ -140,7 +140,6 @@ def test_commands_ahead_of_data_are_refused(guest: Guest, seen: Seen) -> None:
     assert code == 503
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5-27")
 def test_a_client_has_limits(guest: Guest, main_cf: dict[str, str], seen: Seen) -> None:
     rates = ("connection", "message", "recipient", "new_tls_session", "auth")

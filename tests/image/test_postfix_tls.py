@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from facts import ONE_BY_ONE, new_password
+from facts import new_password
 from smtp import (
     Facts,
     early_talker,
@@ -213,7 +213,7 @@ def users(host: Any) -> Iterator[dict[str, str]]:
     for name, password in made.items():
         group = "" if name == "forja-ajeno" else "-G correo"
         host.check_output(
-            f"{ONE_BY_ONE}useradd -M -s /usr/sbin/nologin {group} {name}; echo '{name}:{password}' | chpasswd"
+            f"useradd -M -s /usr/sbin/nologin {group} {name}; echo '{name}:{password}' | chpasswd"
         )
     yield made
     for name in made:

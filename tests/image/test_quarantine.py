@@ -37,11 +37,10 @@ def kept(plan: Plan, host: Any, guest: Guest) -> Played:
 
 @pytest.fixture(scope="module")
 def member(host: Any) -> Iterator[Member]:
-    name = "prueba-cuarentena"
     try:
-        yield Member(host, "correo", name)
+        yield Member(host, "correo")
     finally:
-        host.run(f"pkill -u {name}; userdel --remove {name}")
+        host.run("pkill -u prueba-correo; userdel --remove prueba-correo")
 
 
 @pytest.mark.control("CCN681-6.5.3-35")

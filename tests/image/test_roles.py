@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from facts import ONE_BY_ONE, RECORD, UNIT, ask, new_password
+from facts import RECORD, UNIT, ask, new_password
 from smtp import await_line, held, secure, send
 
 from builder.ask.plan import Plan
@@ -32,12 +32,12 @@ EDITABLE = (
 class Member:
     """An account in a role's group, with a password that lives as long as the test."""
 
-    def __init__(self, host: Any, role: str, name: str = "") -> None:
-        self.host, self.name = host, name or f"prueba-{role}"
+    def __init__(self, host: Any, role: str) -> None:
+        self.host, self.name = host, f"prueba-{role}"
         self.password = new_password()
         group = GROUPS[role]
         host.check_output(
-            f"{ONE_BY_ONE}useradd --create-home --groups {group} {self.name};"
+            f"useradd --create-home --groups {group} {self.name};"
             f" echo {self.name}:{self.password} | chpasswd; chage --maxdays 99 {self.name}"
         )
 
@@ -122,7 +122,6 @@ def test_each_person_has_one_role(plan: Plan, host: Any, seen: Seen) -> None:
     assert len(everybody) == len(set(everybody))
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-02")
 def test_mail_administrator_minds_the_queue(members: dict[str, Member], queued: str, seen: Seen) -> None:
     member = members["correo"]
@@ -181,7 +180,6 @@ def test_users_editor_is_not_looked_at(members: dict[str, Member], host: Any, se
     assert 'env_delete+="SUDO_EDITOR VISUAL EDITOR"' in defaults
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-03")
 def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: str, seen: Seen) -> None:
     member = members["correo"]
@@ -208,7 +206,6 @@ def test_mail_administrator_goes_no_further(members: dict[str, Member], queued: 
     assert "cuerpo-" not in headers
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-04")
 def test_auditor_reads_logs_and_queue(members: dict[str, Member], queued: str, host: Any, seen: Seen) -> None:
     member = members["auditor"]
@@ -234,7 +231,6 @@ def test_auditor_reads_logs_and_queue(members: dict[str, Member], queued: str, h
     assert [(command, said) for command, (code, said) in zip(told, answers, strict=True) if code] == []
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.m-05")
 def test_auditor_changes_nothing(members: dict[str, Member], queued: str, seen: Seen) -> None:
     member = members["auditor"]

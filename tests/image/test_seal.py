@@ -51,14 +51,14 @@ def facts(plan: Any, host: Any) -> dict[str, str]:
             " \\( -name '*.lease*' -o -name secret_key -o -name 'seen-*' \\) 2> /dev/null; true",
             "seeds": "stat -c '%Y %n' /var/lib/systemd/random-seed /boot/loader/random-seed"
             " /var/lib/systemd/credential.secret 2> /dev/null; true",
-            "oldlogs": "find /var/log -type f -size +0 ! -path '/var/log/forja/*'"
+            "oldlogs": "find /var/log -ignore_readdir_race -type f -size +0 ! -path '/var/log/forja/*'"
             ' ! -newermt "@$(($(awk \'$1 == "btime" {print $2}\' /proc/stat) - 10))"',
             "boots": "journalctl --list-boots --no-pager | grep -cE '^ *-?[0-9]+ [0-9a-f]{32} '",
             "record": "find /var/log/forja -type f -exec stat -c '%n %a %U:%G %s' {} +;"
             " ls -ld /var/log/forja",
             "secrets": "grep -cE '\\$6\\$|grub\\.pbkdf2|PRIVATE KEY' /var/log/forja/instalacion.log || true",
-            "authorised": "find / /home /var /tmp /var/tmp /boot -xdev -path /usr/share -prune"
-            " -o -name 'authorized_keys*' -print | sort -u",
+            "authorised": "find / /home /var /tmp /var/tmp /boot -xdev -ignore_readdir_race"
+            " -path /usr/share -prune -o -name 'authorized_keys*' -print | sort -u",
             "authorised_text": "cat "
             + " ".join(f"/home/{person.user}/.ssh/authorized_keys" for person in people(plan)),
             "people": "awk -F: '$3 >= 1000 && $1 !~ /^nobody$|^nfsnobody$/ {print $1}' /etc/passwd",

@@ -61,7 +61,6 @@ def test_service_knows_all_of_its_settings(facts: Facts, seen: Seen) -> None:
     assert int(facts["settings"][0]) >= 10
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.8-07")
 def test_own_networks_are_not_asked_about(plan: Plan, guest: Guest, host: Any, seen: Seen) -> None:
     token = uuid.uuid4().hex
@@ -78,7 +77,6 @@ def test_own_networks_are_not_asked_about(plan: Plan, guest: Guest, host: Any, s
     assert asked == ""
 
 
-@pytest.mark.alone
 @pytest.mark.control("CCN681-6.5.8-08")
 def test_without_the_service_mail_is_put_off(plan: Plan, guest: Guest, host: Any, seen: Seen) -> None:
     program = plan.platform.path("/usr/libexec/postfix/policyd-spf")

@@ -35,8 +35,8 @@ FILES = sorted(path.name for path in TESTS.glob("test_*.py"))
 
 
 @pytest.fixture(scope="module")
-def found(golden: Golden) -> tuple[Finding, ...]:
-    """What verification finds in the broken copy."""
+def found(golden: Golden) -> tuple[tuple[Finding, ...], str]:
+    """What verification finds in the broken copy, and what was said of breaks that could not be made."""
     room = golden.room
     log = room.logs / "breaks.log"
     log.unlink(missing_ok=True)
@@ -52,31 +52,27 @@ def found(golden: Golden) -> tuple[Finding, ...]:
             room.plan, throwaway, work, cell, firmware=FirmwareKind.BIOS, serial=serial, log=log
         ) as guest:
             said = guest.ssh(script(cases), doing="break it").stdout
-            assert said == "", f"what could not be broken: {said}"
-            return look(
-                guest,
-                read_resolution(room.path("packages")),
-                work,
-                xml=None,
-                log=log,
-                controls=[case.control for case in cases],
-                files=FILES,
-            )
+            resolution, controls = read_resolution(room.path("packages")), [case.control for case in cases]
+            return look(guest, resolution, work, xml=None, log=log, controls=controls, files=FILES), said
 
 
 @pytest.mark.parametrize("case", BREAKS, ids=lambda case: f"{case.control}: {case.what}")
-def test_a_break_turns_its_control_red(case: Break, found: tuple[Finding, ...], golden: Golden) -> None:
+def test_a_break_turns_its_control_red(
+    case: Break, found: tuple[tuple[Finding, ...], str], golden: Golden
+) -> None:
     says = rendered(case, golden.plan).says
     reasons = [
         finding.reason.en
-        for finding in found
+        for finding in found[0]
         if case.control in finding.controls and finding.outcome is Outcome.FAILED and finding.reason
     ]
-    assert [reason for reason in reasons if re.search(says, reason)], reasons or "it holds"
+    assert [reason for reason in reasons if re.search(says, reason)], (
+        f"{reasons or 'it holds'}; not broken: {found[1] or 'none'}"
+    )
 
 
-def test_the_disk_was_the_vhdx_on_ide(rounds: dict[int, tuple[Finding, ...]], golden: Golden) -> None:
-    assert rounds
+def test_the_disk_was_the_vhdx_on_ide(found: tuple[tuple[Finding, ...], str], golden: Golden) -> None:
+    assert found[0]
     said = (golden.room.logs / CONSOLE).read_text(errors="replace")
     assert re.search(r"scsi 0:0:0:0: Direct-Access +ATA +QEMU HARDDISK", said)
     assert "EFI v2" not in said
