@@ -37,7 +37,7 @@ from builder.tools.small_iso import small_iso
 
 from .conftest import BUILD, CACHE, Golden, forja
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 OTHER_NAME = "relay2.ejemplo.es"
 END = "FORJA prueba: fin"

@@ -46,7 +46,8 @@ chmod 755 /usr/bin/mv
 echo "== cut"; sh /program; show; test ! -e /etc/amavisd/amavisd.conf || echo some
 moves /usr/bin/moves /usr/bin/mv
 echo "== again"; sh /program; show; uname -n; cat /etc/hostname
-stat -c '%a %U:%G %n' /etc/amavisd/amavisd.conf /home/administrador/.ssh /home/administrador/.ssh/authorized_keys
+cd /home/administrador/.ssh
+stat -c '%a %U:%G %n' /etc/amavisd/amavisd.conf $PWD $PWD/authorized_keys
 find /etc /home /var/lib/forja -name '*.semilla' -o -name '*.nueva'; ls -d /run/forja-semilla 2> /dev/null
 echo "== same"; sh /program; show
 cp -r /seed /other
