@@ -6,8 +6,11 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic.functional_validators import BeforeValidator
+
+SECRET = Field(repr=False)
+"""Left out wherever the settings are shown: a failed test writes them into its log and the report."""
 
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
@@ -53,6 +56,7 @@ CryptHash = Annotated[
         r"\$6\$(?:rounds=\d{4,9}\$)?[./0-9A-Za-z]{8,16}\$[./0-9A-Za-z]{86}",
         "a SHA-512 crypt hash ($6$...), made by: openssl passwd -6",
     ),
+    SECRET,
 ]
 """A SHA-512 crypt(5) hash with a salt of at least 8 characters."""
 
@@ -69,6 +73,7 @@ GrubHash = Annotated[
         r"grub\.pbkdf2\.sha512\.[1-9]\d{3,8}\.[0-9A-F]{64,}\.[0-9A-F]{64,}",
         "a GRUB hash (grub.pbkdf2.sha512...), made by: grub2-mkpasswd-pbkdf2",
     ),
+    SECRET,
 ]
 
 SshKey = Annotated[

@@ -74,6 +74,14 @@ def test_a_hash_is_never_repeated_in_an_error(tmp_path: Path) -> None:
     assert "mipasswordenclaro" not in str(caught.value)
 
 
+def test_no_hash_is_shown_with_the_settings() -> None:
+    site = read_site(None)
+    shown = repr(site)
+    assert site.host.name in shown
+    for secret in (site.admin, *site.roles, site.boot):
+        assert secret.password_hash not in shown
+
+
 def test_a_key_needs_its_certificate(tmp_path: Path) -> None:
     path = write_site(tmp_path, "[mail]", '[tls]\nkey = "relay.key"\n\n[mail]')
     with pytest.raises(BadInput, match="certificate and key must be given together"):
