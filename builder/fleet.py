@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
     All is made in a folder beside it that takes its name at the end: it is whole or not there.
 
     Raises:
-        BadInput: a line of the table is wrong (all of them are named), or the folder is there and not empty.
+        BadInput: a line of the table is wrong (all of them are named), the folder is there and not empty, or
+            it can't be written.
         StageFailed: a file could not be made; the message names the line.
     """
     folder = folder or kind.output
@@ -98,9 +99,9 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
     if fleet.base == EXAMPLE:
         warn(f"no --site was given: {EXAMPLE.name} lets nobody log in; good for a trial, not for servers")
     servers = fleet.servers
-    require_space(final.parent, len(servers) * kind.size, purpose=f"write {len(servers)} {kind.name}")
     began = time.monotonic()
-    with step(f"{len(servers)} {kind.name}"), scratch(final.parent, final.name) as work:
+    with step(f"{len(servers)} {kind.name}"), _writing(folder), scratch(final.parent, final.name) as work:
+        require_space(work, len(servers) * kind.size, purpose=f"write {len(servers)} {kind.name}")
         problems, made = list(fleet.problems), list[Made]()
 
         def make(server: Server) -> Made | Problem:
@@ -138,6 +139,16 @@ def write_fleet(fleet: Fleet, kind: Kind, folder: Path | None) -> Path:
             f"{count} process{'es' if count > 1 else ''}"
         )
     return folder / INDEX
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{folder} can't be written: {error.strerror}", hint="give another --output"
+        ) from error
 
 
 def _refusal(fleet: Fleet, problems: Sequence[Problem]) -> BadInput:

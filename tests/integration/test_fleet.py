@@ -237,6 +237,30 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "servidores.csv"]
 
 
+def test_where_no_folder_can_be_is_one_line(tmp_path: Path) -> None:
+    write_table(tmp_path, 3)
+    table = tmp_path / "servidores.csv"
+    run = forja("kickstart", "clasificado", "--fleet", table, "--output", table / "out", cwd=tmp_path)
+    assert run.code == 2
+    assert "Traceback" not in run.stderr
+    assert f"{table / 'out'} can't be written: " in run.stderr.splitlines()[-1]
+
+
+def test_a_full_disk_is_told_before_and_leaves_nothing(tmp_path: Path) -> None:
+    write_table(tmp_path, 40)
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+    try:
+        words = ["--fleet", tmp_path / "servidores.csv", "--output", small / "out"]
+        run = forja("kickstart", "clasificado", *words, cwd=tmp_path)
+        assert run.code == 4
+        assert "MiB free" in run.stderr.splitlines()[-1]
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
 def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     write_table(tmp_path, 40)
     ours, its = pty.openpty()
