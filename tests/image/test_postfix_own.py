@@ -114,7 +114,7 @@ def test_others_do_not_control_postfix(host: Any, seen: Seen) -> None:
 
 
 @pytest.fixture(scope="module")
-def stopped(plan: Plan, host: Any) -> tuple[str, str, Facts]:
+def stopped(plan: Plan, host: Any, acting: None) -> tuple[str, str, Facts]:
     """Send a message and log a line while Postfix is stopped; their marks, and what was seen then."""
     letter, line = uuid.uuid4().hex, uuid.uuid4().hex
     wait = "i=0; while [ $i -lt 300 ]; do {} && break; sleep 0.2; i=$((i + 1)); done"
