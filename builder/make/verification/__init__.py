@@ -215,7 +215,6 @@ def look(
     controls: Sequence[str] = (),
     files: Sequence[str] = ("",),
     long: bool = False,
-    workers: int = WORKERS,
 ) -> tuple[Finding, ...]:
     """Run the tests of the image against a target, all of them or those of some controls.
 
@@ -225,7 +224,6 @@ def look(
         controls: the controls to look at; all when there are none.
         files: the files of tests/image to run.
         long: whether tests that take minutes run too.
-        workers: processes that look side by side; 0: this one does it all.
 
     Raises:
         StageFailed: pytest itself failed, or no test ran.
@@ -258,7 +256,8 @@ def look(
         # The report says why a control fails: whole, not "...".
         *("-o", "verbosity_assertions=2"),
         *([f"--junitxml={xml}", "-o", "junit_suite_name=forja"] if xml else []),
-        *("-n", str(workers), "--max-worker-restart=0"),
+        # The streams of a server in use are one shell's: one process asks it everything.
+        *("-n", "0" if streams else str(WORKERS), "--max-worker-restart=0"),
         *(TESTS / file for file in files),
     ]
     told: list[str] = []
