@@ -133,11 +133,11 @@ def await_line(host: Any, command: str, seconds: float = 40) -> str:
 @contextlib.contextmanager
 def held(host: Any, transports: str = "smtp,relay") -> Iterator[None]:
     """Mail stays in the queue, to be looked at, until the block is left."""
-    host.check_output(f"postconf -e defer_transports={transports} && postfix reload")
+    _reload(host, "qmgr", f"postconf -e defer_transports={transports}")
     try:
         yield
     finally:
-        host.check_output("postconf -X defer_transports && postfix reload")
+        _reload(host, "qmgr", "postconf -X defer_transports")
 
 
 def await_queued(host: Any, token: str, seconds: float = 90) -> str:
@@ -156,9 +156,14 @@ def forget_clients(host: Any) -> None:
 
 
 def reload_postscreen(host: Any, change: str) -> None:
-    """Make a change by a shell command, and have postscreen follow it: its old process must have gone."""
+    """Make a change by a shell command, and have postscreen follow it."""
+    _reload(host, "postscreen", change)
+
+
+def _reload(host: Any, daemon: str, change: str) -> None:
+    """Make a change by a shell command, and have a daemon follow it: its old process must have gone."""
     gone = wait_for('[ -z "$old" ] || ! kill -0 "$old" 2>/dev/null', 60)
-    host.check_output(f"old=$(pgrep -o -x postscreen); {change} && postfix reload 2>/dev/null; {gone}")
+    host.check_output(f"old=$(pgrep -o -x {daemon}); {change} && postfix reload 2>/dev/null; {gone}")
 
 
 def early_talker(sock: socket.socket) -> smtplib.SMTP:
