@@ -163,7 +163,7 @@ def reload_postscreen(host: Any, change: str) -> None:
 def _reload(host: Any, daemon: str, change: str) -> None:
     """Make a change by a shell command, and have a daemon follow it: its old process must have gone."""
     gone = wait_for('[ -z "$old" ] || ! kill -0 "$old" 2>/dev/null', 60)
-    host.check_output(f"old=$(pgrep -o -x {daemon}); {change} && postfix reload 2>/dev/null; {gone}")
+    host.check_output(f"old=$(pgrep -o -x {daemon}); {change} && postfix reload 2>/dev/null && {{ {gone}; }}")
 
 
 def early_talker(sock: socket.socket) -> smtplib.SMTP:
