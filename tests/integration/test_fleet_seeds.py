@@ -15,7 +15,7 @@ from builder.ask.site import EXAMPLE
 from builder.make.overlay import write_overlay
 from builder.room import Room
 
-from .conftest import Run, forja
+from .conftest import REPOSITORY, Run, forja
 
 COUNT = 500
 HEAD = "host.name,network.address,network.gateway,mail.relayhost,tls.certificate,tls.key"
@@ -121,6 +121,10 @@ def test_the_index_and_the_list_of_machines(fleet: Made) -> None:
     for row in index:
         assert row["SHA256"] == hashlib.sha256((fleet.folder / row["Seed"]).read_bytes()).hexdigest()
     assert machines == [{"Name": row["Name"], "Seed": row["Seed"]} for row in index]
+    # The script that makes the machines refuses a column that it does not know.
+    script = (REPOSITORY / "packer" / "New-ForjaVM.ps1").read_text(encoding="utf-8-sig")
+    known = next(line for line in script.splitlines() if line.startswith("$Columns = "))
+    assert all(f"'{column}'" in known for column in machines[0])
 
 
 def test_a_seed_of_a_fleet_is_the_seed_of_its_site_file(fleet: Made, image: Path, tmp_path: Path) -> None:
