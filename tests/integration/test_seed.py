@@ -87,6 +87,8 @@ cd /
 find / \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var \\) -prune -o \
     -printf '%y %m %u:%g %p %l\\n' | sort
 find /etc /home /root /usr/lib/forja /usr/libexec/forja /boot -type f -exec sha256sum {} + | sed 's/^/= /'
+awk '{print $3 "  " $1}' /etc/fapolicyd/fapolicyd.trust | \
+    sha256sum --check --quiet 2> /dev/null | sed 's/^/not trusted /'
 for unit in $(systemctl list-unit-files --state=enabled --no-legend --no-pager | cut -d ' ' -f 1); do
     echo "enabled $unit"
 done
@@ -103,6 +105,7 @@ OWN = {
     r"/etc/systemd/system/[^/]+\.(service|timer|path)\.d": "the folder of the line above",
     r"/etc/systemd/system-preset/00-forja\.preset|/usr/lib/forja/(entries\.tsv|platform\.env)": "name it",
     r"/etc/systemd/system/(sysinit\.target\.wants/)?forja-semilla\.service": "the overlay seed",
+    r"/etc/fapolicyd/fapolicyd\.trust": "names files of this table; that it holds is in the list",
     r"/usr/lib/forja/(imagen|semilla\..*)|/usr/libexec/forja/semilla": "the overlay seed",
     r"/etc/issue\.d|/etc/forja": "where a closed image says that it is closed; where the key for seeds is",
     r"/home/[^/]+/\.ssh/authorized_keys": "compared below: of the copies each has a key of its own",

@@ -134,7 +134,9 @@ def test_fapolicyd_trusts_what_the_overlays_place(tmp_path: Path) -> None:
     (tmp_path / "entries.tsv").write_text(
         "".join(f"0755\troot:root\tbin_t\t{path}\n" for path in (program, folder, tmp_path / "falta"))
     )
-    script = (ROOT / "overlays/fapolicyd/apply.sh").read_text(encoding="utf-8")
+    step = "usr/lib/forja/tras-semilla.d/50-confianza"
+    assert f"/bin/sh /{step}\n" in (ROOT / "overlays/fapolicyd/apply.sh").read_text(encoding="utf-8")
+    script = (ROOT / "overlays/fapolicyd/root" / step).read_text(encoding="utf-8")
     for old, new in (
         ("/etc/fapolicyd/", f"{tmp_path}/"),
         ("/usr/lib/forja/entries.tsv", f"{tmp_path}/entries.tsv"),
