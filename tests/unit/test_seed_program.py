@@ -41,7 +41,7 @@ CASES = """
 echo "== none"; sh /program; show
 echo /seed > /drive
 mkdir /usr/lib/forja/tras-semilla.d
-echo 'test -e /etc/amavisd/amavisd.conf && echo a step after >> /steps' > /usr/lib/forja/tras-semilla.d/50-paso
+echo 'test -e /etc/amavisd/amavisd.conf && echo step >> /steps' > /usr/lib/forja/tras-semilla.d/50-paso
 mv /usr/bin/mv /usr/bin/moves
 printf '#!/bin/sh\\ncase $* in */etc/hosts) exit 1 ;; esac\\nexec /usr/bin/moves "$@"\\n' > /usr/bin/mv
 chmod 755 /usr/bin/mv
@@ -101,7 +101,7 @@ def test_without_a_seed_it_stays_closed(said: dict[str, str]) -> None:
 def test_a_power_cut_leaves_it_closed_and_the_next_start_does_all_again(said: dict[str, str]) -> None:
     assert "rc=1\nsemilla.lista.nueva\n*** SERVIDOR CERRADO" in said["cut"]
     assert "some" in said["cut"], "it was cut before it had begun"
-    assert "rc=0\nsemilla\nsemilla.lista\nrelay.ejemplo.es\nrelay.ejemplo.es\na step after\n" in said["again"]
+    assert "rc=0\nsemilla\nsemilla.lista\nrelay.ejemplo.es\nrelay.ejemplo.es\nstep\n" in said["again"]
     assert said["again"].splitlines()[-3:] == [
         "640 root:amavis /etc/amavisd/amavisd.conf",
         "700 administrador:administrador /home/administrador/.ssh",
