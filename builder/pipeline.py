@@ -6,9 +6,7 @@ not made again.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from builder.ask.plan import Plan
@@ -29,18 +27,15 @@ from builder.make.medium import Contents, make_medium
 from builder.make.overlay import write_overlay
 from builder.make.packages import hold_to_lock, resolve_packages, warn_of_own_keys
 from builder.make.report import write_reports
-from builder.make.report.comparison import Comparison
 from builder.make.resolution import Resolution
-from builder.make.seed import file_name, plan_server, read_image, signer, write_seed
-from builder.make.verification import TESTS, Seeder, verify_image, verify_server
+from builder.make.verification import TESTS, verify_image
 from builder.request import Request, list_updates, name_of, settle_plan, signature_files
-from builder.room import Room, fresh, read_findings, read_plan, read_resolution
+from builder.room import Room, fresh, read_findings, read_resolution
+from builder.seeds import make_seeder
 from builder.tools import vhdx
 from builder.tools.console import say, step
-from builder.tools.errors import BadInput, ControlFailed
 from builder.tools.files import MIB, fingerprint, require_space, sha256, write_text
 from builder.tools.iso import Original
-from builder.tools.machine import FirmwareKind
 from builder.tools.memory import digest_of_files, hold
 
 
@@ -60,128 +55,6 @@ def make_golden_image(request: Request) -> tuple[Room, Findings]:
         report(request, room, findings)
         record_manifest(request, room, original, findings)
     return room, findings
-
-
-def verify_again(
-    image: Path,
-    *,
-    plan_file: Path | None,
-    medium: Path | None,
-    output: Path | None,
-    firmware: FirmwareKind,
-    lang: str,
-    controls: Sequence[str] = (),
-    sign_key: Path | None = None,
-) -> tuple[Plan, Findings, Path]:
-    """Verify an image that was built before; its plan, packages and medium are looked for beside it.
-
-    Returns:
-        The plan, what was seen, and the folder with findings and report.
-
-    Args:
-        controls: the controls to look at; all when there are none. The report then says of the others that
-            they were not verified.
-        sign_key: signs the seed of the copy, where a closed image takes signed ones only.
-
-    Raises:
-        BadInput: image, plan, packages or medium is not there, or the plan has no such control.
-    """
-    plan = read_plan(plan_file or image.parent / "plan.json")
-    resolution = read_resolution(image.parent / "packages.json")
-    check_controls(plan, controls)
-    medium = medium or image.parent / f"{plan.name}.iso"
-    for path, what in ((image, "image"), (medium, "medium")):
-        if not path.is_file():
-            raise BadInput(f"the {what} {path} does not exist", hint="give it with --medium or as IMAGE")
-    folder = (output or image.with_suffix(".verification")).resolve()
-    room = Room(image.parent, plan)
-    seed = make_seeder(room, sign_key)
-    with hold(folder), step("Verification"):
-        logs = folder / "logs"
-        findings = verify_image(
-            room.server,
-            resolution,
-            image,
-            medium.resolve(),
-            folder,
-            firmware=firmware,
-            logs=logs,
-            controls=controls,
-            seed=seed,
-        )
-        write_reports(plan, findings, resolution, folder, langs=[lang])
-    return plan, findings, folder
-
-
-def verify_running(
-    host: str,
-    plan: Plan,
-    *,
-    config: Path | None,
-    packages: Path | None,
-    output: Path | None,
-    lang: str,
-    controls: Sequence[str] = (),
-    verified: Path | None = None,
-) -> tuple[Findings, Path]:
-    """Look at a server in use, over SSH, and change nothing there.
-
-    Returns:
-        What was seen, and the folder with findings and report.
-
-    Args:
-        host: the server, as ssh takes it.
-        config: the person's ssh_config(5), if it is not ssh's own.
-        packages: the `packages.json` of its image; None, or not there, if that is not at hand.
-        controls: the controls to look at, as for `verify_again`.
-        verified: the folder of its image's verification, for what a server in use is spared.
-
-    Raises:
-        BadInput: the plan has no such control, or the image was another plan's, or had a control that fails.
-        ForjaError: as for `verify_server`.
-    """
-    check_controls(plan, controls)
-    if config is not None and not config.is_file():
-        raise BadInput(f"the ssh_config {config} does not exist", hint="give the file with --ssh-config")
-    image = read_verified(verified, plan) if verified else None
-    resolution = read_resolution(packages) if packages and packages.is_file() else None
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", host.rpartition("@")[2])
-    folder = (output or Path(f"{name}.verification")).resolve()
-    with hold(folder), step(f"Looking at {host}"):
-        logs = folder / "logs"
-        findings = verify_server(
-            plan, resolution, host, folder, config=config, logs=logs, controls=controls, verified=image
-        )
-        write_reports(plan, findings, resolution, folder, langs=[lang])
-    return findings, folder
-
-
-def check_controls(plan: Plan, controls: Sequence[str]) -> None:
-    """Refuse what is no control of a plan.
-
-    Raises:
-        BadInput: it names the first one.
-    """
-    unknown = set(controls) - {control.id for control in plan.controls}
-    if unknown:
-        raise BadInput(f"{plan.name} has no control {min(unknown)}", hint="they are in the report")
-
-
-def read_verified(folder: Path, plan: Plan) -> Findings:
-    """Return what was seen on the image of a plan.
-
-    Raises:
-        BadInput: it is no image's, or another plan's, or a control fails on it.
-    """
-    room = Room.at(folder)
-    findings = read_findings(room.path("verification"))
-    if room.plan != plan or findings.subject.server is not None:
-        raise BadInput(f"{folder} holds no verification of an image with this server's plan")
-    if findings.sums(plan.controls)[Verdict.FAILS]:
-        raise BadInput(
-            f"controls fail on the image of {folder}", hint="only what passed there stands for more"
-        )
-    return findings
 
 
 def make_medium_only(request: Request, hyperv: Path | None = None) -> Room:
@@ -410,47 +283,6 @@ def verify(request: Request, room: Room) -> Findings:
         return findings
 
 
-def make_seeder(room: Room, sign_key: Path | None) -> Seeder | None:
-    """Return what makes a copy of a closed image the server of `server.json`; nothing for another image.
-
-    Raises:
-        BadInput: as `read_image`.
-    """
-    if not room.plan.closed:
-        return None
-    image, server = read_image(room.plan, room.path("overlay")), room.server
-    sign = None if sign_key is None else signer(sign_key)
-
-    def seed(public_key: str, path: Path) -> Path:
-        keys = (*server.site.admin.ssh_keys, public_key)
-        admin = server.site.admin.model_copy(update={"ssh_keys": keys})
-        site = server.site.model_copy(update={"admin": admin})
-        return write_seed(image, server.model_copy(update={"site": site}), path, sign)
-
-    return seed
-
-
-def write_seeds(folder: Path, sites: Sequence[Path], output: Path, sign_key: Path | None) -> Iterator[Path]:
-    """Write the seed of each site's server for the closed image in `folder`, and give its path.
-
-    All sites are checked before the first seed is written.
-
-    Raises:
-        BadInput: there is no closed image, a site is wrong or is no server of it, or two have one name.
-    """
-    room = Room.at(folder)
-    image = read_image(room.plan, room.path("overlay"))
-    sign = None if sign_key is None else signer(sign_key)
-    servers: dict[str, tuple[Path, Plan]] = {}
-    for site in sites:
-        server = plan_server(image, site)
-        other, _ = servers.setdefault(file_name(server), (site, server))
-        if other is not site:
-            raise BadInput(f"{other} and {site} both name the server {server.site.host.name}")
-    for name, (_, server) in servers.items():
-        yield write_seed(image, server, output / name, sign)
-
-
 def report(request: Request, room: Room, findings: Findings) -> None:
     """Write the lista de comprobación, as a page and for programs."""
     resolution = read_resolution(room.path("packages"))
@@ -491,30 +323,3 @@ def record_manifest(request: Request, room: Room, original: Original, findings: 
         ]
         resolution = read_resolution(room.path("packages"))
         write_manifest(plan, findings, resolution, room.folder, artefacts, inputs)
-
-
-def judge(plan: Plan, findings: Findings, folder: Path) -> None:
-    """End with an error if a control does not hold.
-
-    Raises:
-        ControlFailed: it names the controls that fail.
-    """
-    failed = [control.id for control in plan.controls if findings.verdict(control) is Verdict.FAILS]
-    if failed:
-        raise ControlFailed(
-            f"{len(failed)} of {len(plan.controls)} controls do not hold: {', '.join(failed)}",
-            hint=f"why is in {folder / 'lista-de-comprobacion.html'}",
-        )
-
-
-def judge_change(comparison: Comparison) -> None:
-    """End with an error if a control is worse than it was.
-
-    Raises:
-        ControlFailed: it names them.
-    """
-    worse = [difference.id for difference in comparison.worse]
-    if worse:
-        raise ControlFailed(
-            f"{len(worse)} controls are worse in the new image than in the old one: {', '.join(worse)}"
-        )

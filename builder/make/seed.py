@@ -180,8 +180,8 @@ def list_rows(image: Image, server: Plan) -> list[Row]:
 
 
 def file_name(server: Plan) -> str:
-    """Return the name of a server's seed."""
-    return f"{server.site.host.name}{SUFFIX}"
+    """Return the name of a server's seed: as in a fleet, where names that differ by case are one."""
+    return f"{server.site.host.name.lower()}{SUFFIX}"
 
 
 def signer(key: Path) -> Sign:

@@ -133,11 +133,12 @@ def test_junit_names_the_controls(golden: Golden) -> None:
 def test_no_credential_and_no_key_of_the_build_is_anywhere(golden: Golden) -> None:
     text = (golden.room.folder / "clasificado.ks").read_text()
     assert "--plaintext" not in text
-    for path in (golden.room.folder / "logs").glob("*.log"):
+    site = golden.plan.site
+    secrets = ["PRIVATE KEY", *(person.password_hash for person in (site.admin, *site.roles, site.boot))]
+    told = [golden.room.path("verification"), *golden.room.folder.glob("lista-de-comprobacion*")]
+    for path in (*golden.room.logs.glob("*.log"), golden.room.folder / "verification.xml", *told):
         said = path.read_text(errors="replace")
         # A plain `in`, so that a failure does not print the whole log.
-        site = golden.plan.site
-        secrets = ["PRIVATE KEY", *(person.password_hash for person in (site.admin, *site.roles, site.boot))]
         assert not any(secret in said for secret in secrets), path.name
     with tarfile.open(golden.room.path("overlay")) as archive:
         assert not [member.name for member in archive if "ssh_host" in member.name]

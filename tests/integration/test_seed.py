@@ -25,9 +25,10 @@ from builder.make.seed import pack_seed, plan_server, read_image, write_seed
 from builder.make.verification import look
 from builder.make.verification.guest import BOOT_SECONDS, Guest, boot_guest
 from builder.make.verification.throwaway import Throwaway, make_throwaway
-from builder.pipeline import install_image, make_seeder, prepare_medium, settle_room
+from builder.pipeline import install_image, prepare_medium, settle_room
 from builder.request import Request
 from builder.room import Room, read_resolution
+from builder.seeds import make_seeder
 from builder.tools.cell import Cell, open_cell
 from builder.tools.host import accelerator
 from builder.tools.machine import Console, FirmwareKind, describe_machine

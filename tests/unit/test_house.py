@@ -9,9 +9,11 @@ import builder
 
 ROOT = Path(builder.__file__).parent
 MAY_IMPORT = {
-    "cli": {"pipeline", "fleet", "request", "room", "doctor", "make", "ask", "tools"},
+    "cli": {"pipeline", "verify", "seeds", "fleet", "request", "room", "doctor", "make", "ask", "tools"},
     "fleet": {"room", "make", "ask", "tools"},
-    "pipeline": {"request", "room", "make", "ask", "tools"},
+    "verify": {"seeds", "room", "make", "ask", "tools"},
+    "pipeline": {"seeds", "request", "room", "make", "ask", "tools"},
+    "seeds": {"room", "make", "ask", "tools"},
     "request": {"make", "ask", "tools", "lab"},
     "room": {"make", "ask", "tools"},
     "doctor": {"tools"},

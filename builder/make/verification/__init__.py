@@ -34,7 +34,6 @@ EXIT_ALL_PASSED, EXIT_SOME_FAILED = 0, 1
 WORKERS = 3
 """Root shells over the one connection: sshd admits four sessions on it (MaxSessions)."""
 
-
 Seeder = Callable[[str, Path], Path]
 """Writes the seed that makes a closed image the server looked at: (administrator's further key, path)."""
 

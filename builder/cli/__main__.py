@@ -1,0 +1,7 @@
+"""`python -m builder.cli VERB`: the same as `forja VERB`."""
+
+import sys
+
+from builder.cli import main
+
+sys.exit(main())
