@@ -18,7 +18,7 @@ from builder.tools.iso import escape_label, extract, inspect_medium
 from builder.tools.machine import Bus, Console, FirmwareKind, attach, describe_machine
 from builder.tools.process import run, start
 
-VOLUME = "FORJA-LLAVE"
+VOLUME = "FORJA_LLAVE"
 MARK = "forja-verificacion"
 """Tag of the one key, and name of the one sudo rule, that only the throwaway copy has."""
 DONE = "FORJA llave puesta"
