@@ -16,7 +16,8 @@ parameter of the same name says. Relative paths are relative to the list.
 .PARAMETER Vhdx
 The golden disk.
 .PARAMETER Seed
-ISO with the values of this server, made by forja seed. Without it the server starts closed: only the console.
+ISO with the values of this server, made by forja seed. Without it the server starts closed: only the console. With a
+fleet's index.csv beside it, it is used only when its SHA-256 is the one there.
 .PARAMETER SwitchName
 Virtual switch. Without it the machine is not connected.
 .PARAMETER Vlan
@@ -259,6 +260,22 @@ function Assert-Plain([string] $Item) {
     }
 }
 
+# The index of a fleet says what the digest of each seed is.
+function Assert-Seed([string] $Image) {
+    $index = Join-Path -Path (Split-Path -Path $Image -Parent) -ChildPath 'index.csv'
+    if (-not (Test-Path -LiteralPath $index -PathType Leaf)) { return }
+    $leaf = Split-Path -Path $Image -Leaf
+    foreach ($row in Import-Csv -LiteralPath $index -Encoding UTF8) {
+        # Another index, such as that of kickstarts, has no such column.
+        if (-not $row.PSObject.Properties['Seed'] -or "$($row.Seed)" -ne $leaf) { continue }
+        if ((Get-FileHash -LiteralPath $Image -Algorithm SHA256).Hash -ne "$($row.SHA256)") {
+            Stop-Here $BadInput (Select-Text `
+                "el SHA-256 de $Image no es el que da ${index}: vuelva a traer la semilla" `
+                "the SHA-256 of $Image is not what $index gives: bring the seed again")
+        }
+    }
+}
+
 # Everything that can be known before the first machine is made.
 function Assert-Wishes($Wishes) {
     $names = @{}
@@ -295,6 +312,7 @@ function Assert-Wishes($Wishes) {
             Stop-Here $BadInput (Select-Text `
                 "no existe la semilla $($wish['Seed']) de $machine" "the seed $($wish['Seed']) of $machine does not exist")
         }
+        if ($wish['Seed']) { Assert-Seed $wish['Seed'] }
         if ($wish['Switch'] -and -not (Get-VMSwitch -Name $wish['Switch'] -ErrorAction SilentlyContinue)) {
             Stop-Here $BadInput (Select-Text `
                 "este equipo no tiene el conmutador '$($wish['Switch'])' ($machine): véalos con Get-VMSwitch" `
