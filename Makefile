@@ -48,7 +48,9 @@ test-mail: ## Test the built image with the mail that takes long: crowds, big me
 
 check: ## Check the code in under a minute: style, types, shell, Packer, unit tests
 	@$(SETUP) image lab test
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory --jobs=2 test-units lint
+
+test-units:
 	@.venv/bin/pytest tests/unit --numprocesses=2 --dist=loadfile
 
 lint:
