@@ -72,8 +72,8 @@ def measure_looking(folder: Path, rounds: int) -> list[str]:
                     raise CommandFailed(f"the two ways of looking do not see the same: {unlike}")
     spread = [one / other for one, other in zip(*seconds.values(), strict=True)]
     findings = Findings.model_validate_json(room.path("verification").read_text(encoding="utf-8"))
-    began = [datetime.fromisoformat(finding.when).timestamp() for finding in findings.findings]
-    ended = [start + finding.seconds for start, finding in zip(began, findings.findings, strict=True)]
+    starts = [datetime.fromisoformat(finding.when).timestamp() for finding in findings.findings]
+    ends = [start + finding.seconds for start, finding in zip(starts, findings.findings, strict=True)]
     return [
         f"{len(questions)} questions to a booted guest",
         *(
@@ -81,7 +81,7 @@ def measure_looking(folder: Path, rounds: int) -> list[str]:
             for way, took in seconds.items()
         ),
         f"    ratio of the first to the second, each round: {', '.join(f'{ratio:.3f}' for ratio in spread)}",
-        f"    the image's own verification, {len(findings.findings)} tests: {max(ended) - min(began):.0f} s",
+        f"    the image's own verification, {len(findings.findings)} tests: {max(ends) - min(starts):.0f} s",
     ]
 
 
