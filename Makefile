@@ -8,7 +8,8 @@ SETUP ?= builder/host/set-up.sh
 export PROFILE ISO UPDATES SITE FIRMWARE BUILD TRIM CLOSED LOCKED SIGNATURES RUNS LOOK FLEET KEY SPLIT OUTPUT NEEDS
 
 .DEFAULT_GOAL := help
-.PHONY: help image test test-without-machines test-machines test-mail test-units check lint doctor bench bundle setup clean distclean
+.PHONY: help image test test-without-machines test-machines test-mail test-units check lint doctor bench bundle setup clean \
+	distclean
 
 # make itself ends with 2 whatever failed: the exit code that means something is printed.
 run = $(FORJA) $(1) || { code=$$?; \

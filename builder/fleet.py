@@ -13,8 +13,9 @@ from builder.ask.fleet import Fleet, Problem, Server
 from builder.ask.plan import Draft
 from builder.ask.site import EXAMPLE, Site
 from builder.make.kickstart import write_kickstart
-from builder.make.seed import SUFFIX, plan_site, read_image, signer, write_seed
+from builder.make.seed import SUFFIX, plan_site, write_seed
 from builder.room import Room
+from builder.seeds import open_image
 from builder.tools.console import say, show_progress, step, warn
 from builder.tools.errors import BadInput, StageFailed
 from builder.tools.files import require_space, scratch, sha256
@@ -73,8 +74,7 @@ def seeds_of(folder: Path, sign_key: Path | None) -> Kind:
         BadInput: there is no closed image, or no such key.
     """
     room = Room.at(folder)
-    image = read_image(room.plan, room.path("overlay"))
-    sign = None if sign_key is None else signer(sign_key)
+    image, sign = open_image(room, sign_key)
 
     def write(site: Site, path: Path) -> None:
         write_seed(image, plan_site(image, site), path, sign)

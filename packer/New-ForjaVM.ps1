@@ -197,12 +197,17 @@ function Read-List([string] $File) {
     }
 }
 
-# The digests that a manifest gives, by file name.
+# The digests that a manifest gives, or the index of a fleet, by file name.
 function Read-Manifest([string] $File) {
     $sums = @{}
     if ([IO.Path]::GetExtension($File) -eq '.json') {
         $artefacts = (Get-Content -LiteralPath $File -Raw -Encoding UTF8 | ConvertFrom-Json).artefacts
         foreach ($entry in $artefacts.PSObject.Properties) { $sums[$entry.Name] = $entry.Value.sha256 }
+    } elseif ([IO.Path]::GetExtension($File) -eq '.csv') {
+        foreach ($row in Import-Csv -LiteralPath $File -Encoding UTF8) {
+            # The index of kickstarts has no such column.
+            if ($row.PSObject.Properties['Seed']) { $sums[$row.Seed] = $row.SHA256 }
+        }
     } else {
         foreach ($line in Get-Content -LiteralPath $File -Encoding UTF8) {
             if ($line -match '^([0-9A-Fa-f]{64}) [ *](.+)$') { $sums[$Matches[2]] = $Matches[1] }
@@ -223,6 +228,16 @@ function Find-Manifest([string] $Disk) {
         "there is no manifest beside ${Disk}: bring SHA256SUMS or manifest.json, or name it with -Manifest")
 }
 
+function Assert-Digest([string] $Item, [string] $Digest, [string] $Source) {
+    Write-Verbose -Message "SHA-256: $Item"
+    $found = (Get-FileHash -LiteralPath $Item -Algorithm SHA256).Hash
+    if ($found -ne $Digest) {
+        Stop-Here $BadInput (Select-Text `
+            "el SHA-256 de $Item es $found y no el que da ${Source}: vuelva a traer el fichero" `
+            "the SHA-256 of $Item is $found and not what $Source gives: bring the file again")
+    }
+}
+
 # Nothing is made from a disk that the manifest does not vouch for.
 function Assert-Disk([string] $Disk) {
     if (-not $Disk) {
@@ -240,13 +255,7 @@ function Assert-Disk([string] $Disk) {
     if (-not $sums.ContainsKey($leaf)) {
         Stop-Here $BadInput (Select-Text "$leaf no figura en $file" "$leaf is not in $file")
     }
-    Write-Verbose -Message "SHA-256: $Disk"
-    $found = (Get-FileHash -LiteralPath $Disk -Algorithm SHA256).Hash
-    if ($found -ne $sums[$leaf]) {
-        Stop-Here $BadInput (Select-Text `
-            "el SHA-256 de $Disk es $found y no el que da ${file}: vuelva a traer el disco" `
-            "the SHA-256 of $Disk is $found and not what $file gives: bring the disk again")
-    }
+    Assert-Digest $Disk $sums[$leaf] $file
 }
 
 # Hyper-V answers 0xC03A001A to a disk that NTFS compresses, encrypts, or keeps with holes.
@@ -260,26 +269,11 @@ function Assert-Plain([string] $Item) {
     }
 }
 
-# The index of a fleet says what the digest of each seed is.
-function Assert-Seed([string] $Image) {
-    $index = Join-Path -Path (Split-Path -Path $Image -Parent) -ChildPath 'index.csv'
-    if (-not (Test-Path -LiteralPath $index -PathType Leaf)) { return }
-    $leaf = Split-Path -Path $Image -Leaf
-    foreach ($row in Import-Csv -LiteralPath $index -Encoding UTF8) {
-        # Another index, such as that of kickstarts, has no such column.
-        if (-not $row.PSObject.Properties['Seed'] -or "$($row.Seed)" -ne $leaf) { continue }
-        if ((Get-FileHash -LiteralPath $Image -Algorithm SHA256).Hash -ne "$($row.SHA256)") {
-            Stop-Here $BadInput (Select-Text `
-                "el SHA-256 de $Image no es el que da ${index}: vuelva a traer la semilla" `
-                "the SHA-256 of $Image is not what $index gives: bring the seed again")
-        }
-    }
-}
-
 # Everything that can be known before the first machine is made.
 function Assert-Wishes($Wishes) {
     $names = @{}
     $folders = @{}
+    $indexes = @{}
     foreach ($wish in $Wishes) {
         $machine = $wish['Name']
         if ($machine -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$') {
@@ -312,7 +306,15 @@ function Assert-Wishes($Wishes) {
             Stop-Here $BadInput (Select-Text `
                 "no existe la semilla $($wish['Seed']) de $machine" "the seed $($wish['Seed']) of $machine does not exist")
         }
-        if ($wish['Seed']) { Assert-Seed $wish['Seed'] }
+        if ($wish['Seed']) {
+            $index = Join-Path -Path (Split-Path -Path $wish['Seed'] -Parent) -ChildPath 'index.csv'
+            if (-not $indexes.ContainsKey($index)) {
+                $there = Test-Path -LiteralPath $index -PathType Leaf
+                $indexes[$index] = if ($there) { Read-Manifest $index } else { @{} }
+            }
+            $leaf = Split-Path -Path $wish['Seed'] -Leaf
+            if ($indexes[$index].ContainsKey($leaf)) { Assert-Digest $wish['Seed'] $indexes[$index][$leaf] $index }
+        }
         if ($wish['Switch'] -and -not (Get-VMSwitch -Name $wish['Switch'] -ErrorAction SilentlyContinue)) {
             Stop-Here $BadInput (Select-Text `
                 "este equipo no tiene el conmutador '$($wish['Switch'])' ($machine): véalos con Get-VMSwitch" `

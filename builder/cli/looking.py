@@ -27,12 +27,7 @@ from builder.room import Room, read_findings, read_plan, read_resolution
 from builder.tools.errors import BadInput, ExitCode
 from builder.tools.iso import inspect_medium
 from builder.tools.machine import FirmwareKind
-from builder.verify import (
-    judge,
-    judge_change,
-    verify_again,
-    verify_running,
-)
+from builder.verify import judge, judge_change, verify_again, verify_running
 
 
 def add_verbs_that_look(verbs: Verbs) -> None:

@@ -23,9 +23,6 @@ SMTP_SECONDS = 90.0
 ARRIVE = 240.0
 """Seconds in which a message has passed the filter of an emulated machine that does other things too."""
 
-COLD = "touch -d '-5 seconds' /etc/postfix/main.cf"
-"""Every program of Postfix waits until a main.cf of this moment is two seconds old before it trusts it."""
-
 Facts = dict[str, list[str]]
 
 PATIENCE = 2
@@ -136,11 +133,11 @@ def await_line(host: Any, command: str, seconds: float = 40) -> str:
 @contextlib.contextmanager
 def held(host: Any, transports: str = "smtp,relay") -> Iterator[None]:
     """Mail stays in the queue, to be looked at, until the block is left."""
-    _reload(host, "qmgr", f"postconf -e defer_transports={transports} && {COLD}")
+    _reload(host, "qmgr", f"postconf -e defer_transports={transports}")
     try:
         yield
     finally:
-        _reload(host, "qmgr", f"postconf -X defer_transports && {COLD}")
+        _reload(host, "qmgr", "postconf -X defer_transports")
 
 
 def await_queued(host: Any, token: str, seconds: float = 90) -> str:
@@ -165,6 +162,8 @@ def reload_postscreen(host: Any, change: str) -> None:
 
 def _reload(host: Any, daemon: str, change: str) -> None:
     """Make a change by a shell command, and have a daemon follow it: its old process must have gone."""
+    # Every program of Postfix waits until a main.cf of this moment is two seconds old before it trusts it.
+    change += " && touch -d '-5 seconds' /etc/postfix/main.cf"
     gone = wait_for('[ -z "$old" ] || ! kill -0 "$old" 2>/dev/null', 60)
     host.check_output(f"old=$(pgrep -o -x {daemon}); {change} && postfix reload 2>/dev/null && {{ {gone}; }}")
 

@@ -10,7 +10,7 @@ import builder
 ROOT = Path(builder.__file__).parent
 MAY_IMPORT = {
     "cli": {"pipeline", "verify", "seeds", "fleet", "request", "room", "doctor", "make", "ask", "tools"},
-    "fleet": {"room", "make", "ask", "tools"},
+    "fleet": {"seeds", "room", "make", "ask", "tools"},
     "verify": {"seeds", "room", "make", "ask", "tools"},
     "pipeline": {"seeds", "request", "room", "make", "ask", "tools"},
     "seeds": {"room", "make", "ask", "tools"},
